@@ -1,0 +1,147 @@
+"""The contract: all that a backend is, for storage and for locking.
+
+``execute`` takes a batch of operations and returns as many outcomes in the same
+order. Each succeeds or fails alone; those of one slot take effect in order. What
+an operation means, `sessiontracker.machine` says. ``wait`` sleeps until a
+wake-up says to look again, or until time is up; it may always return early.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from .operations import Operation, Outcome, Ping, Reap, Scan
+
+__all__ = [
+    "API_VERSION",
+    "Asked",
+    "AsyncBackend",
+    "Backend",
+    "BackendOptions",
+    "BackendPlugin",
+    "Capability",
+    "LockingPlugin",
+    "StoragePlugin",
+    "new_id",
+]
+
+API_VERSION = 1
+"""Of this contract. A plugin states the one that it was written for."""
+
+Asked = Operation | Scan | Reap | Ping
+"""Whatever may stand in a batch."""
+
+
+class Capability(enum.StrEnum):
+    """What a backend can do beyond what all must; the conformance kit checks each claim."""
+
+    SCAN = "scan"  # lists all sessions of a type, in pages
+    PROCESSES = "processes"  # several processes share one store
+    DURABLE = "durable"  # what was acknowledged is there after the process has ended
+    FAIR = "fair"  # locks are granted first come, first served, also between processes
+    CLOCK = "clock"  # takes ``clock=``, a callable returning µs, in its options
+
+
+class AsyncBackend(ABC):
+    """A backend for `AsyncSessionTracker`. Subclass it, or `AsyncCompareAndSwapBackend`."""
+
+    look_every: float = 1.0
+    """How often, in seconds, one who waits for a lock looks again by itself."""
+
+    lanes: int = 1
+    """How many batches may be in flight at once; a slot's operations all go the same lane."""
+
+    batch: int = 256
+    """How many operations a batch may hold."""
+
+    at_once: Callable[[Operation], Outcome] | None = None
+    """Executes one operation without waiting for anything; such a backend needs no batches."""
+
+    async def open(self) -> None:
+        """Connect and check that the store can be used. Raises: a `BackendError`."""
+
+    async def close(self) -> None:
+        """Let go of every resource. Nothing is asked of the backend after that."""
+
+    @abstractmethod
+    async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
+        """Execute ``operations``; what cannot be asked of the store is an outcome, too:
+        `Unavailable`, `NoAnswer`, `Failed`."""
+
+    @abstractmethod
+    async def wait(self, ticket: int, timeout: float) -> None:
+        """Sleep until ``ticket``, which was `Queued`, should look again; ``timeout`` s at most."""
+
+
+class Backend(ABC):
+    """A backend for `SessionTracker`; thread-safe. As `AsyncBackend`, but blocking."""
+
+    look_every: float = 1.0
+    lanes: int = 1
+    batch: int = 256
+    at_once: Callable[[Operation], Outcome] | None = None
+
+    def open(self) -> None:
+        """Connect and check that the store can be used. Raises: a `BackendError`."""
+
+    def close(self) -> None:
+        """Let go of every resource. Nothing is asked of the backend after that."""
+
+    @abstractmethod
+    def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
+        """As `AsyncBackend.execute`."""
+
+    @abstractmethod
+    def wait(self, ticket: int, timeout: float) -> None:
+        """As `AsyncBackend.wait`."""
+
+
+# What a plugin hands out -----------------------------------------------------
+
+
+class BackendOptions(Struct, frozen=True):
+    """One ``[backends.…]`` of a configuration: its name, and all it says beside ``use``."""
+
+    name: str
+    url: str | None = None
+    options: Mapping[str, Any] = {}
+
+
+class BackendPlugin(Struct, frozen=True, kw_only=True):
+    """What opens a backend. The openers connect nothing yet: ``open()`` does.
+
+    They raise ConfigurationError for an option that they do not know or cannot use.
+    """
+
+    name: str
+    open_async: Callable[[BackendOptions], AsyncBackend]
+    open_sync: Callable[[BackendOptions], Backend]
+    capabilities: frozenset[Capability] = frozenset()
+    api_version: int = API_VERSION
+
+
+class StoragePlugin(BackendPlugin, frozen=True, kw_only=True):
+    """A backend that keeps sessions."""
+
+
+class LockingPlugin(BackendPlugin, frozen=True, kw_only=True):
+    """A backend that keeps locks. One that keeps sessions too does both in one step."""
+
+
+# Ids -------------------------------------------------------------------------
+
+_random = random.Random()
+if hasattr(os, "register_at_fork"):  # a child must not repeat its parent's ids
+    os.register_at_fork(after_in_child=_random.seed)
+
+
+def new_id() -> int:
+    """A new id of an operation or a ticket: 63 random bits, never 0."""
+    return _random.getrandbits(63) or 1

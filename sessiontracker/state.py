@@ -1,0 +1,188 @@
+"""What a slot holds, and what time alone does to it.
+
+All values are frozen: a step makes a new one. They are what memory keeps in its
+dictionary and what a compare-and-swap store keeps as one blob.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from .operations import FOREVER, Meta
+
+__all__ = [
+    "EMPTY",
+    "FREE",
+    "NOTHING",
+    "Deed",
+    "Key",
+    "Lease",
+    "Lock",
+    "Record",
+    "Slot",
+    "Waiter",
+    "claimed",
+    "due",
+    "hand_over",
+    "is_alive",
+    "is_forgotten",
+    "settle",
+    "sweep",
+]
+
+REMEMBERED = 60_000
+"""How long, in ms, a key without a session remembers the last thing done to it."""
+
+_ALIVE = 2.0  # a waiter is alive for so many of its intervals after its last look
+_CLAIM = 1.5  # and its claim lasts so many of them
+
+
+class Record(Struct, frozen=True, array_like=True, gc=False):
+    """A session as it is kept."""
+
+    meta: Meta
+    payload: bytes
+
+
+class Waiter(Struct, frozen=True, array_like=True, gc=False):
+    """One who waits for the lock: ``every`` ms it looks again, ``seen`` was its last look."""
+
+    ticket: int
+    holder: str
+    every: int
+    seen: int
+
+
+class Lease(Struct, frozen=True, array_like=True, gc=False):
+    """Who has the lock ``until`` when. Without a token it is a claim: kept free for a waiter."""
+
+    ticket: int
+    token: int
+    until: int
+    holder: str
+
+
+class Lock(Struct, frozen=True, array_like=True, gc=False):
+    """A key's lock: its lease, its queue, its last token (``kept`` until when), who let go last."""
+
+    lease: Lease | None = None
+    queue: tuple[Waiter, ...] = ()
+    token: int = 0
+    kept: int = 0
+    released: int = 0
+
+
+class Deed(Struct, frozen=True, array_like=True, gc=False):
+    """The last operation that changed a key's sessions, and when."""
+
+    id: int
+    time: int
+
+
+class Key(Struct, frozen=True, array_like=True, gc=False):
+    """What a slot holds under one key: two places for sessions, a lock and a memory."""
+
+    active: Record | None = None
+    finished: Record | None = None
+    lock: Lock | None = None
+    deed: Deed | None = None
+
+
+class Slot(Struct, frozen=True, array_like=True):
+    """All that is decided in one step: one key of a plain session, all keys of an owner."""
+
+    keys: dict[str, Key]
+
+
+EMPTY = Slot({})
+NOTHING = Key()
+FREE = Lock()
+
+
+# Time ------------------------------------------------------------------------
+
+
+def settle(key: Key, ms: int) -> Key:
+    """``key`` as it is at ``ms``: without what expired, a lapsed lease with its next waiter."""
+    active, finished, lock = key.active, key.finished, key.lock
+    if active is not None and ms >= active.meta.expires:
+        key = replace(key, active=None)
+    if finished is not None and ms >= finished.meta.expires:
+        key = replace(key, finished=None)
+    if lock is not None and lock.lease is not None and ms >= lock.lease.until:
+        key = replace(key, lock=hand_over(lock, ms))
+    return key
+
+
+def sweep(slot: Slot, now: int) -> tuple[Slot, int]:
+    """``slot`` without what expired and what need not be remembered; how many sessions went."""
+    ms = now // 1000
+    gone = 0
+    keys: dict[str, Key] = {}
+    changed = False
+    for name, key in slot.keys.items():
+        after = settle(key, ms)
+        gone += (key.active is not after.active) + (key.finished is not after.finished)
+        if is_forgotten(after, ms):
+            changed = True
+            continue
+        changed |= after is not key
+        keys[name] = after
+    return (Slot(keys) if changed else slot), gone
+
+
+def due(slot: Slot) -> int:
+    """When, in ms, `sweep` next has something to remove from ``slot``; FOREVER: never."""
+    return min((_due(key) for key in slot.keys.values()), default=FOREVER)
+
+
+def _due(key: Key) -> int:
+    sessions = [record.meta.expires for record in (key.active, key.finished) if record is not None]
+    if sessions:
+        return min(sessions)
+    until = 0 if key.deed is None else key.deed.time + REMEMBERED
+    if key.lock is not None:
+        lease = key.lock.lease
+        until = max(until, _token_kept(key.lock) + 1, 0 if lease is None else lease.until + 1)
+    return until
+
+
+def _token_kept(lock: Lock) -> int:
+    """Until when the last token must be known: after that, the clock is above it."""
+    return max(lock.kept, lock.token // 1000)
+
+
+def is_forgotten(key: Key, ms: int) -> bool:
+    """Whether nothing of ``key`` lives, so that forgetting it breaks no promise."""
+    if key.active is not None or key.finished is not None:
+        return False
+    if key.deed is not None and ms < key.deed.time + REMEMBERED:
+        return False
+    lock = key.lock
+    return lock is None or (lock.lease is None and ms > _token_kept(lock))
+
+
+def is_alive(waiter: Waiter, ms: int) -> bool:
+    """Whether ``waiter`` has looked lately enough to be given the lock."""
+    return ms < waiter.seen + _ALIVE * waiter.every
+
+
+def hand_over(lock: Lock, ms: int) -> Lock:
+    """``lock`` with its lease gone: claimed for the first waiter that is alive, or free."""
+    queue = lock.queue
+    for index, waiter in enumerate(queue):
+        if is_alive(waiter, ms):
+            until = ms + int(_CLAIM * waiter.every)
+            lease = Lease(waiter.ticket, 0, until, waiter.holder)
+            return replace(lock, lease=lease, queue=queue[index + 1 :])
+    return replace(lock, lease=None, queue=())
+
+
+def claimed(before: Slot, after: Slot, key: str) -> int:
+    """The ticket that a step gave a claim on ``key``'s lock, to be woken; 0 if none."""
+    new = after.keys.get(key, NOTHING).lock
+    if new is None or new.lease is None or new.lease.token:
+        return 0
+    old = before.keys.get(key, NOTHING).lock
+    return 0 if old is not None and old.lease == new.lease else new.lease.ticket
