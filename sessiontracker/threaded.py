@@ -1,0 +1,232 @@
+"""Backends made of a store that blocks: for an event loop, in a thread of its own, and for threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
+from time import monotonic, sleep
+from typing import TypeVar
+
+from ._async.wakes import AsyncWakes
+from ._sync.wakes import Wakes
+from .blocking import BlockingStore, Line
+from .contract import Asked, AsyncBackend, Backend
+from .operations import NoAnswer, Outcome
+
+__all__ = ["AsyncThreadedBackend", "ThreadedBackend"]
+
+T = TypeVar("T")
+_Job = Callable[[], None]
+
+
+# For an event loop -----------------------------------------------------------
+
+
+class AsyncThreadedBackend(AsyncBackend):
+    """A `BlockingStore` for an event loop.
+
+    Whole batches go to one thread, which no caller's cancellation reaches: a batch that was
+    handed over is carried out. Who waits is woken at once by what this process does; while
+    anybody waits, the same thread looks for what others did.
+    """
+
+    def __init__(self, store: BlockingStore) -> None:
+        self.look_every = store.look_every
+        self.batch = store.batch
+        self._store = store
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._worker: _Worker | None = None
+        self._wakes = AsyncWakes()
+
+    def _running(self) -> _Worker:
+        if self._pid != os.getpid():
+            self._begin()  # a forked child has none of its parent's threads
+        if self._worker is None:
+            self._worker = _Worker(self._store, self._wake)
+        return self._worker
+
+    async def open(self) -> None:
+        await self._running().call(self._store.open)
+
+    async def close(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None and self._pid == os.getpid():
+            await worker.close()
+
+    async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
+        worker = self._running()
+        outcomes, claims = await worker.call(lambda: worker.execute(operations))
+        for operation, outcome in zip(operations, outcomes, strict=False):
+            if operation.address is not None:
+                self._wakes.note(operation, outcome)
+        self._wake(claims)
+        return outcomes
+
+    async def wait(self, ticket: int, timeout: float) -> None:
+        await self._wakes.wait(ticket, timeout)
+
+    def _wake(self, tickets: Iterable[int]) -> None:
+        for ticket in tickets:
+            self._wakes.wake(ticket)
+
+
+class _Worker:
+    """The thread, and what is asked of it in order."""
+
+    def __init__(self, store: BlockingStore, wake: Callable[[Iterable[int]], None]) -> None:
+        self._store = store
+        self._wake = wake
+        self._line = Line()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._loop: AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="sessiontracker-store", daemon=True)
+        self._thread.start()
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns or raises in the thread."""
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        future: Future[T] = loop.create_future()
+
+        def job() -> None:
+            try:
+                result = work()
+            except Exception as error:
+                _tell(loop, _fail, future, error)
+            else:
+                _tell(loop, _resolve, future, result)
+
+        self._jobs.put(job)
+        return await future
+
+    def execute(self, operations: Sequence[Asked]) -> tuple[list[Outcome], Sequence[int]]:
+        """In the thread: the outcomes, and who was given a claim."""
+        try:
+            outcomes = self._store.execute(operations)
+            claims = self._store.claims()
+        except Exception as error:
+            return [NoAnswer(f"the store failed: {error!r}")] * len(operations), ()
+        self._line.note(operations, outcomes)
+        return outcomes, claims
+
+    async def close(self) -> None:
+        try:
+            await self.call(self._store.close)
+        finally:
+            self._jobs.put(None)
+
+    def _run(self) -> None:
+        looked = monotonic()
+        poll = self._store.poll_every
+        while True:
+            try:
+                job = self._jobs.get(timeout=poll if self._line else None)
+            except Empty:
+                pass
+            else:
+                if job is None:
+                    return
+                job()
+                del job  # or its outcomes live on until the next one
+            if self._line and monotonic() - looked >= poll:
+                self._look()
+                looked = monotonic()
+
+    def _look(self) -> None:
+        found = self._line.look(self._store)
+        if found and self._loop is not None:
+            _tell(self._loop, self._wake, found)
+
+
+def _tell(loop: AbstractEventLoop, callback: Callable[..., None], *arguments: object) -> None:
+    try:
+        loop.call_soon_threadsafe(callback, *arguments)
+    except RuntimeError:
+        pass  # the loop was closed: nobody is left to be told
+
+
+def _resolve(future: Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: Future[T], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+# For threads ------------------------------------------------------------------
+
+
+class ThreadedBackend(Backend):
+    """A `BlockingStore` for threads: each executes its batch itself, one at a time.
+
+    Who waits is woken at once by what this process does; while anybody waits, one thread
+    looks for what others did.
+    """
+
+    def __init__(self, store: BlockingStore) -> None:
+        self.look_every = store.look_every
+        self.batch = store.batch
+        self._store = store
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._mutex = threading.Lock()
+        self._wakes = Wakes()
+        self._line = Line()
+        self._poller: threading.Thread | None = None
+
+    def _alone(self) -> threading.Lock:
+        """What one thread of this process holds while it asks the store."""
+        if self._pid != os.getpid():
+            self._begin()  # a forked child has its parent's locks, and not the threads that hold them
+        return self._mutex
+
+    def open(self) -> None:
+        with self._alone():
+            self._store.open()
+
+    def close(self) -> None:
+        with self._alone():
+            self._line = Line()
+            self._store.close()
+
+    def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
+        with self._alone():
+            outcomes = self._store.execute(operations)
+            claims = self._store.claims()
+            self._line.note(operations, outcomes)
+            for operation, outcome in zip(operations, outcomes, strict=False):
+                if operation.address is not None:
+                    self._wakes.note(operation, outcome)
+            if self._line and (self._poller is None or not self._poller.is_alive()):
+                self._poller = threading.Thread(
+                    target=self._poll, name="sessiontracker-poll", daemon=True
+                )
+                self._poller.start()
+        for ticket in claims:
+            self._wakes.wake(ticket)
+        return outcomes
+
+    def _poll(self) -> None:
+        while True:
+            sleep(self._store.poll_every)
+            with self._mutex:
+                if not self._line:
+                    self._poller = None
+                    return
+                found = self._line.look(self._store)
+            for ticket in found:
+                self._wakes.wake(ticket)
+
+    def wait(self, ticket: int, timeout: float) -> None:
+        self._wakes.wait(ticket, timeout)
