@@ -1,4 +1,4 @@
-"""Backends made of a store that blocks: for an event loop, in a thread of its own, and for threads."""
+"""Backends made of a store that blocks: one for an event loop, and one for threads."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ class ThreadedBackend(Backend):
     def _alone(self) -> threading.Lock:
         """What one thread of this process holds while it asks the store."""
         if self._pid != os.getpid():
-            self._begin()  # a forked child has its parent's locks, and not the threads that hold them
+            self._begin()  # a forked child has locks that no thread of its own holds
         return self._mutex
 
     def open(self) -> None:
