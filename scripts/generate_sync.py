@@ -1,4 +1,4 @@
-"""Write each ``_sync`` package from its ``_async`` twin; ``--check`` only says whether it is current.
+"""Write each ``_sync`` package from its ``_async`` twin, or ``--check`` that it is current.
 
 unasyncd takes the ``async`` and ``await`` out of the code. Before it, this script
 takes them out of names, strings and comments; after it, ruff sorts the imports, drops
@@ -76,7 +76,8 @@ def generate(source: Path) -> str:
     """The synchronous twin of the asynchronous module ``source``."""
     words = cst.parse_module(source.read_text()).visit(Words()).code
     code = TreeTransformer(transform_docstrings=False, extra_name_replacements=REPLACEMENTS)(words)
-    note = f"# Generated from {source.relative_to(ROOT)} by scripts/{Path(__file__).name}: edit that.\n"
+    origin, script = source.relative_to(ROOT).as_posix(), Path(__file__).name
+    note = f"# Generated from {origin} by scripts/{script}: edit that.\n"
     target = _target(source)
     text = note + code.replace(HIDDEN, EXPORTS)
     text = _ruff(target, text, "check", "--fix", "--fix-only")

@@ -1,0 +1,136 @@
+"""What is run on the project: ``nox -l`` lists it, ``nox -s NAME`` runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.sessions = ["lint", "typing", "sync", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+BACKENDS = sorted(str(path.parent) for path in Path("backends").glob("*/pyproject.toml"))
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """The core and every backend from source, and what the dependency groups name."""
+    sources = [word for folder in [".", *BACKENDS] for word in ("-e", folder)]
+    session.install(*sources, *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The default tests, on each supported Python that is there."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def machine_long(session: nox.Session) -> None:
+    """The machine's properties, for at least 100,000 steps."""
+    install(session, "test")
+    long = ["--hypothesis-profile=long", "--timeout=0"]
+    session.run("pytest", "tests/test_machine_properties.py", *long, *session.posargs)
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """mypy and pyright, both strict, over the packages and the tests of the typing."""
+    install(session, "typing")
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff: rules and format."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def arrows(session: nox.Session) -> None:
+    """Imports point one way."""
+    install(session, "test")
+    session.run("pytest", "tests/test_arrows.py", *session.posargs)
+
+
+@nox.session
+def sync(session: nox.Session) -> None:
+    """The generated synchronous code is current; with ``-- --write``, it is written anew."""
+    session.install(*nox.project.dependency_groups(PROJECT, "sync"))
+    mode = [] if "--write" in session.posargs else ["--check"]
+    session.run("python", "scripts/generate_sync.py", *mode)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Several processes pass fifty sessions between them, on one SQLite file."""
+    install(session)
+    session.install("-e", ".[cli]")
+    session.run("python", "examples/interactions/demo.py", *session.posargs)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """The conformance kit, against each backend that needs no server."""
+    install(session, "test")
+    kit = ["-p", "sessiontracker.testing.plugin", "--pyargs", "sessiontracker.testing"]
+    folder = Path(session.create_tmp())
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for backend, *options in [
+        ["memory"],
+        ["file", f"path={folder / 'files'}"],
+        ["sql", f"url=sqlite:///{folder / 'sessions.db'}"],
+    ]:
+        chosen = [word for option in options for word in ("--backend-option", option)]
+        session.run("pytest", *kit, "--backend", backend, *chosen, *session.posargs)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """The ratios, each pair interleaved in one run."""
+    install(session, "test")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Each distribution builds, installs and imports from its wheel; the core also alone."""
+    session.install("build", "hatchling", "virtualenv")
+    temporary = Path(session.create_tmp()).resolve()
+    shutil.rmtree(temporary, ignore_errors=True)
+    built = [build(session, folder, temporary / "dist") for folder in [".", *BACKENDS]]
+    core = built[0]
+    try_wheels(session, temporary, [str(core)], "sessiontracker", "--without-extras")
+    try_wheels(session, temporary, [f"{core}[cli,testing]"], "sessiontracker")
+    for wheel in built[1:]:
+        package = wheel.name.split("-")[0]
+        try_wheels(session, temporary, [str(core), str(wheel)], package)
+
+
+def build(session: nox.Session, folder: str, into: Path) -> Path:
+    """The wheel of the distribution in ``folder``, built from its sdist."""
+    before = set(into.glob("*.whl"))
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(into), folder)
+    (wheel,) = set(into.glob("*.whl")) - before
+    return wheel
+
+
+def try_wheels(session: nox.Session, temporary: Path, wheels: list[str], *checks: str) -> None:
+    """Install ``wheels`` into a fresh environment, away from the sources, and check them."""
+    script = Path("scripts/check_installed.py").resolve()
+    environment = temporary / "environment"
+    session.run("python", "-m", "virtualenv", "--clear", "--quiet", str(environment))
+    python = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
+    with session.chdir(temporary):
+        session.run(python, "-m", "pip", "install", "--quiet", *wheels, external=True)
+        session.run(python, "-I", str(script), *checks, external=True)
