@@ -73,10 +73,10 @@ def imports_of(tree: ast.AST, package: str) -> Iterator[Import]:
             for alias in node.names:
                 yield Import(".".join([*base, alias.name]), node.lineno, lazy, typing)
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            for child in node.body:
-                yield from visit(child, lazy, True)
-            for child in node.orelse:
-                yield from visit(child, lazy, typing)
+            for checked in node.body:
+                yield from visit(checked, lazy, True)
+            for otherwise in node.orelse:
+                yield from visit(otherwise, lazy, typing)
         else:
             inside = lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             for child in ast.iter_child_nodes(node):
@@ -152,7 +152,7 @@ def expand(table: dict[str, set[str]]) -> list[Any]:
 
 
 def on_this_side(name: str, module: str) -> str:
-    return name.replace("~", module.split(".")[0])
+    return name.replace("~", module.partition(".")[0])
 
 
 @pytest.mark.parametrize("name,beneath", expand(BENEATH))
