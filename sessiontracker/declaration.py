@@ -32,21 +32,9 @@ MAX_SCHEMA = 65_535
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_FIELD: Any = type(msgspec.field())
-_IMMUTABLE: tuple[type, ...] = (
-    *(
-        type(None),
-        bool,
-        int,
-        float,
-        complex,
-        str,
-        bytes,
-        type(msgspec.UNSET),
-        type(msgspec.NODEFAULT),
-    ),
-    *(date, time, timedelta, uuid.UUID, enum.Enum, type),
-)
+_FIELD: Any = msgspec.field()
+_ATOMS = (bool, int, float, complex, str, bytes, date, time, timedelta, uuid.UUID, enum.Enum, type)
+_SINGLETONS = (None, msgspec.UNSET, msgspec.NODEFAULT)
 
 
 class SessionMeta(msgspec.StructMeta):
@@ -66,19 +54,18 @@ class SessionMeta(msgspec.StructMeta):
         name: str | None = None,
         schema: int = 1,
     ) -> Any:
-        is_type = namespace["__module__"] != f"{__package__}.session"  # those there are bases
-        session_name = ""
-        if is_type:
-            session_name = _session_name(clsname, name)
-            _check_schema(clsname, schema)
-            _check_body(clsname, namespace, {f for b in bases for f in _fields_of(b)})
-            _copy_defaults(clsname, namespace)
-        cls = super().__new__(mcls, clsname, bases, namespace, kw_only=True, weakref=True)
-        if is_type:
-            cls.__session_name__ = session_name
-            cls.__session_schema__ = schema
-            if hasattr(cls, "__session_shared__"):
-                cls.__session_shared__ = _shared_type(cls)
+        settings: dict[str, Any] = {"kw_only": True, "weakref": True}
+        if namespace["__module__"] == f"{__package__}.session":  # the bases themselves
+            return super().__new__(mcls, clsname, bases, namespace, **settings)
+        session_name = _session_name(clsname, name)
+        _check_schema(clsname, schema)
+        _check_body(clsname, namespace, {f for b in bases for f in _fields_of(b)})
+        _copy_defaults(clsname, namespace)
+        cls = super().__new__(mcls, clsname, bases, namespace, **settings)
+        cls.__session_name__ = session_name
+        cls.__session_schema__ = schema
+        if hasattr(cls, "__session_shared__"):
+            cls.__session_shared__ = _shared_type(cls)
         return cls
 
     def __call__(cls, /, *args: Any, **fields: Any) -> Any:
@@ -239,18 +226,19 @@ def _copy_defaults(clsname: str, namespace: dict[str, Any]) -> None:
 
 def _unshared(default: Any) -> Any:
     """``default`` in a form that msgspec copies for each session."""
+    field: Any = default
     if isinstance(default, dataclasses.Field):
-        if default.default_factory is not dataclasses.MISSING:
-            return msgspec.field(default_factory=default.default_factory)
-        if default.default is dataclasses.MISSING:
-            return msgspec.field()
-        return _unshared(default.default)
-    if isinstance(default, _FIELD):
-        inner = _unshared(default.default)
-        if inner is default.default:
+        if field.default_factory is not dataclasses.MISSING:
+            return msgspec.field(default_factory=field.default_factory)
+        return msgspec.field() if field.default is dataclasses.MISSING else _unshared(field.default)
+    if isinstance(default, type(_FIELD)):
+        inner = _unshared(field.default)
+        if inner is field.default:
             return default
-        return msgspec.field(default_factory=inner.default_factory, name=default.name)
-    if isinstance(default, _IMMUTABLE):
+        return msgspec.field(default_factory=inner.default_factory, name=field.name)
+    if isinstance(default, _ATOMS) or any(default is one for one in _SINGLETONS):
+        return default
+    if type(default) in (list, dict, set) and not default:  # msgspec makes a new one by itself
         return default
     copy = deepcopy(default)
     if copy is default:  # a tuple of immutables, for one

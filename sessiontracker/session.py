@@ -185,7 +185,7 @@ class OwnedSession(Session, Generic[SharedT]):
     """
 
     if TYPE_CHECKING:
-        owner: Final[str] = ""
+        owner: Final[str] = ""  # pyright: ignore[reportIncompatibleMethodOverride]
     else:
         __session_shared__ = SharedT
 
@@ -266,6 +266,15 @@ def set_shared(session: Any, shared: object) -> None:
 def set_carried(session: Any, carried: object | None) -> None:
     """What was stored and this class does not know, to be written back."""
     session._carried = carried
+
+
+def refill(session: Any, source: Any) -> None:
+    """Make ``session`` what ``source``, read later, is; who holds the lock stays as it is."""
+    for name in session.__struct_fields__:
+        setattr(session, name, getattr(source, name))
+    for name in _COPIED:
+        if hasattr(source, name):
+            setattr(session, name, getattr(source, name))
 
 
 def address_of(session: Any) -> Address | None:
