@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import machine, operations, state
 from ._async.wakes import AsyncWakes
 from ._sync.wakes import Wakes
 from .blocking import BlockingStore
@@ -17,6 +18,7 @@ from .contract import (
     StoragePlugin,
     new_id,
 )
+from .errors import BackendError, BackendUnavailableError, ConfigurationError
 from .threaded import AsyncThreadedBackend, ThreadedBackend
 
 __all__ = [
@@ -26,13 +28,19 @@ __all__ = [
     "AsyncThreadedBackend",
     "AsyncWakes",
     "Backend",
+    "BackendError",
     "BackendOptions",
     "BackendPlugin",
+    "BackendUnavailableError",
     "BlockingStore",
     "Capability",
+    "ConfigurationError",
     "LockingPlugin",
     "StoragePlugin",
     "ThreadedBackend",
     "Wakes",
+    "machine",
     "new_id",
+    "operations",
+    "state",
 ]
