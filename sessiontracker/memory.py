@@ -152,9 +152,7 @@ def _place(name: Address) -> str:
 
 
 def _count(slot: Slot) -> int:
-    return sum(
-        (key.active is not None) + (key.finished is not None) for key in slot.keys.values()
-    )
+    return sum((key.active is not None) + (key.finished is not None) for key in slot.keys.values())
 
 
 class AsyncMemoryBackend(AsyncBackend):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 __all__ = [
     "FOREVER",
@@ -56,6 +57,7 @@ __all__ = [
     "Unavailable",
     "Unknown",
     "Write",
+    "repeat",
 ]
 
 FOREVER = 2**53 - 1
@@ -429,6 +431,4 @@ class Broken(Outcome, frozen=True, gc=False):
 
 def repeat(operation: Any, age: int) -> Any:
     """``operation`` as it is sent again, ``age`` ms after it was first sent."""
-    from msgspec.structs import replace
-
     return replace(operation, age=age) if hasattr(operation, "age") else operation

@@ -9,12 +9,33 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from time import monotonic
 from typing import Any
 
-from ..contract import Asked
-from ..operations import NoAnswer, Outcome
+from ..contract import Asked, AsyncBackend, BackendOptions, BackendPlugin
+from ..operations import NoAnswer, Outcome, Unavailable
 
-__all__ = ["AsyncEvent", "AsyncLane", "AsyncSignal", "AsyncTasks", "Interrupt", "monotonic", "sleep"]
+__all__ = [
+    "Alarm",
+    "AsyncEvent",
+    "AsyncLane",
+    "AsyncSignal",
+    "AsyncTasks",
+    "Interrupt",
+    "current",
+    "monotonic",
+    "open_backend",
+    "sleep",
+]
 
 sleep = asyncio.sleep
+
+
+def current() -> object:
+    """Who is running: two calls by the same task give the same object."""
+    return asyncio.current_task()
+
+
+def open_backend(plugin: BackendPlugin, options: BackendOptions) -> AsyncBackend:
+    """The plugin's backend for this side of the house, not yet connected."""
+    return plugin.open_async(options)
 
 
 class AsyncEvent:
@@ -82,10 +103,14 @@ class AsyncTasks:
         self._tasks: set[Task[Any]] = set()
 
     def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin ``work`` without waiting for it."""
+        """Begin ``work`` without waiting for it; close() does."""
         task = asyncio.get_running_loop().create_task(work())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def serve(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin ``work`` that ends by itself when it is told to."""
+        self.start(work)
 
     async def close(self, timeout: float) -> None:
         """Wait for what is under way, ``timeout`` seconds at most; then cancel it."""
@@ -96,6 +121,26 @@ class AsyncTasks:
             task.cancel()
         if late:
             await asyncio.wait(late)
+
+
+class Alarm:
+    """Calls back at a point in monotonic time, unless it is moved or cancelled before."""
+
+    __slots__ = ("_call", "_timer")
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, at: float) -> None:
+        self.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(at - monotonic(), self._call)
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Interrupt:
@@ -147,6 +192,13 @@ class AsyncLane:
         self._runner: Task[None] | None = None
 
     async def ask(self, operation: Asked) -> Outcome:
+        return await self._hand_over(operation)
+
+    async def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
+        futures = [self._hand_over(operation) for operation in operations]
+        return [await future for future in futures]
+
+    def _hand_over(self, operation: Asked) -> Future[Outcome]:
         loop = asyncio.get_running_loop()
         future: Future[Outcome] = loop.create_future()
         self._pending.append((operation, future))
@@ -155,7 +207,7 @@ class AsyncLane:
             self._idle = None
         elif self._runner is None:
             self._runner = loop.create_task(self._run())
-        return await future
+        return future
 
     async def _run(self) -> None:
         pending = self._pending
@@ -164,22 +216,15 @@ class AsyncLane:
                 self._idle = asyncio.get_running_loop().create_future()
                 await self._idle
             batch = [pending.popleft() for _ in range(min(len(pending), self._limit))]
-            outcomes: Sequence[Outcome]
+            outcomes: Sequence[Outcome] = ()
             try:
                 outcomes = await self._execute([operation for operation, _ in batch])
-            except BaseException as error:
+            except Exception as error:
                 outcomes = [NoAnswer(repr(error))] * len(batch)
-                if not isinstance(error, Exception):
-                    self._deliver(batch, outcomes)
-                    raise
-            self._deliver(batch, outcomes)
-
-    def _deliver(
-        self, batch: list[tuple[Asked, Future[Outcome]]], outcomes: Sequence[Outcome]
-    ) -> None:
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if not future.done():
-                future.set_result(outcome)
+            finally:
+                if len(outcomes) != len(batch):
+                    outcomes = [NoAnswer("the backend did not answer")] * len(batch)
+                _deliver(batch, outcomes)
 
     async def close(self) -> None:
         """Stop; what is still waiting gets no answer."""
@@ -190,4 +235,10 @@ class AsyncLane:
         self._idle = None
         left = list(self._pending)
         self._pending.clear()
-        self._deliver(left, [NoAnswer("the tracker was closed")] * len(left))
+        _deliver(left, [Unavailable("the tracker was closed")] * len(left))
+
+
+def _deliver(batch: list[tuple[Asked, Future[Outcome]]], outcomes: Sequence[Outcome]) -> None:
+    for (_, future), outcome in zip(batch, outcomes, strict=True):
+        if not future.done():
+            future.set_result(outcome)

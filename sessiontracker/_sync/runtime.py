@@ -7,12 +7,29 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic, sleep
 
-from ..contract import Asked
+from ..contract import Asked, Backend, BackendOptions, BackendPlugin
 from ..operations import NoAnswer, Outcome
 
-__all__ = ["Event", "Interrupt", "Lane", "Signal", "Tasks", "monotonic", "sleep"]
+__all__ = [
+    "Alarm",
+    "Event",
+    "Interrupt",
+    "Lane",
+    "Signal",
+    "Tasks",
+    "current",
+    "monotonic",
+    "open_backend",
+    "sleep",
+]
 
 Event = threading.Event
+current = threading.current_thread
+
+
+def open_backend(plugin: BackendPlugin, options: BackendOptions) -> Backend:
+    """The plugin's backend for this side of the house, not yet connected."""
+    return plugin.open_sync(options)
 
 
 class Signal:
@@ -34,13 +51,42 @@ class Signal:
 
 
 class Tasks:
-    """The tracker's own work. A thread cannot be cancelled, so its caller does it at once."""
+    """The tracker's own work, and its daemon threads."""
+
+    def __init__(self) -> None:
+        self._threads: set[threading.Thread] = set()
 
     def start(self, work: Callable[[], None]) -> None:
+        """Do ``work`` now: a thread cannot be cancelled, so nothing need be done behind it."""
         work()
 
+    def serve(self, work: Callable[[], None]) -> None:
+        """Begin ``work`` that ends by itself when it is told to."""
+        thread = threading.Thread(target=work, name="sessiontracker", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
     def close(self, timeout: float) -> None:
-        """There is nothing under way."""
+        """Wait for what was told to end, ``timeout`` seconds at most."""
+        until = monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, until - monotonic()))
+        self._threads.clear()
+
+
+class Alarm:
+    """Nobody is called back in the middle of a thread: the lock looks at the clock itself."""
+
+    __slots__ = ()
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        """``call`` is never called."""
+
+    def set(self, at: float) -> None:
+        """Nothing."""
+
+    def cancel(self) -> None:
+        """Nothing."""
 
 
 class Interrupt:
@@ -56,13 +102,13 @@ class Interrupt:
 
 
 class _Call:
-    """One thread's operation: ``turn`` says that its outcome is there, or that it leads."""
+    """What one thread asks: ``turn`` says that the outcomes are there, or that it leads."""
 
-    __slots__ = ("operation", "outcome", "turn")
+    __slots__ = ("operations", "outcomes", "turn")
 
-    def __init__(self, operation: Asked) -> None:
-        self.operation = operation
-        self.outcome: Outcome | None = None
+    def __init__(self, operations: Sequence[Asked]) -> None:
+        self.operations = operations
+        self.outcomes: Sequence[Outcome] | None = None
         self.turn: threading.Event | None = None
 
 
@@ -83,7 +129,16 @@ class Lane:
         self._busy = False
 
     def ask(self, operation: Asked) -> Outcome:
-        call = _Call(operation)
+        return self._ask((operation,))[0]
+
+    def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for start in range(0, len(operations), self._limit):
+            outcomes += self._ask(operations[start : start + self._limit])
+        return outcomes
+
+    def _ask(self, operations: Sequence[Asked]) -> Sequence[Outcome]:
+        call = _Call(operations)
         with self._mutex:
             self._pending.append(call)
             leads = not self._busy
@@ -94,24 +149,25 @@ class Lane:
         if not leads:
             assert call.turn is not None
             call.turn.wait()
-        if call.outcome is None:
+        if call.outcomes is None:
             self._lead()
-        assert call.outcome is not None
-        return call.outcome
+        assert call.outcomes is not None
+        return call.outcomes
 
     def _lead(self) -> None:
-        """Take one batch there, the caller's own operation first; then pass the lead on."""
-        with self._mutex:
-            pending = self._pending
-            batch = [pending.popleft() for _ in range(min(len(pending), self._limit))]
-        outcomes: Sequence[Outcome] = [NoAnswer("interrupted")] * len(batch)
+        """Take one batch there, the caller's own operations first; then pass the lead on."""
+        batch, asked = self._gathered()
+        outcomes: Sequence[Outcome] = ()
         try:
-            outcomes = self._execute([call.operation for call in batch])
+            outcomes = self._execute(asked)
         except Exception as error:
-            outcomes = [NoAnswer(repr(error))] * len(batch)
+            outcomes = [NoAnswer(repr(error))] * len(asked)
         finally:
-            for call, outcome in zip(batch, outcomes, strict=True):
-                call.outcome = outcome
+            if len(outcomes) != len(asked):
+                outcomes = [NoAnswer("the backend did not answer")] * len(asked)
+            answers = iter(outcomes)
+            for call in batch:
+                call.outcomes = [next(answers) for _ in call.operations]
                 if call.turn is not None:
                     call.turn.set()
             with self._mutex:
@@ -119,6 +175,18 @@ class Lane:
                 self._busy = following is not None
             if following is not None:
                 following.set()
+
+    def _gathered(self) -> tuple[list[_Call], list[Asked]]:
+        batch: list[_Call] = []
+        asked: list[Asked] = []
+        with self._mutex:
+            while self._pending and (
+                not batch or len(asked) + len(self._pending[0].operations) <= self._limit
+            ):
+                call = self._pending.popleft()
+                batch.append(call)
+                asked += call.operations
+        return batch, asked
 
     def close(self) -> None:
         """Nothing to stop: whoever waits leads in turn."""

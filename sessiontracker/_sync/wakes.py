@@ -1,3 +1,4 @@
+# Generated from sessiontracker/_async/wakes.py by scripts/generate_sync.py: edit that.
 """Hints to look again: who waits in this process, and who has been woken."""
 
 from __future__ import annotations

@@ -1,0 +1,399 @@
+"""Taking a session's lock, holding it, and leaving it in every way there is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from ..binding import Binding
+from ..contract import new_id
+from ..errors import (
+    LockLostError,
+    LockNotAcquiredError,
+    SessionFinishedError,
+    SessionNotFoundError,
+    SessionTrackerError,
+)
+from ..lock import SessionLock
+from ..operations import (
+    Acquire,
+    Address,
+    Found,
+    Granted,
+    Hold,
+    Locked,
+    Lost,
+    Missing,
+    NoAnswer,
+    Outcome,
+    Queued,
+    Read,
+    Release,
+    Released,
+    Saved,
+    Start,
+    Unavailable,
+    Unknown,
+    Write,
+)
+from ..refusals import lock_lost, refusal
+from ..session import Session, attach, key_of, meta_of, set_lock, set_meta
+from .asking import AsyncAsker
+from .renewals import AsyncHeld, AsyncRenewals
+from .runtime import AsyncSignal, AsyncTasks, Interrupt, current, monotonic
+
+__all__ = ["AsyncKeeper", "AsyncLockContext", "AsyncLockedSession", "AsyncStore", "AsyncTarget"]
+
+S = TypeVar("S", bound=Session)
+
+_log = logging.getLogger("sessiontracker")
+
+
+class AsyncStore(Generic[S]):
+    """A session type with the backends that keep its sessions and its locks."""
+
+    __slots__ = ("binding", "fused", "locking", "storage")
+
+    def __init__(self, binding: Binding[S], storage: AsyncAsker, locking: AsyncAsker) -> None:
+        self.binding = binding
+        self.storage = storage
+        self.locking = locking
+        self.fused = storage is locking  # one backend does both roles in one step
+
+
+class AsyncKeeper:
+    """What holds all locks of a tracker: who they are, who renews them, who cleans up."""
+
+    def __init__(self, holder: str, tasks: AsyncTasks) -> None:
+        self.holder = holder
+        self.tasks = tasks
+        self.renewals = AsyncRenewals(tasks)
+        self.held: dict[Address, object] = {}
+
+    def abandon(self) -> None:
+        """In a forked child: the locks are the parent's alone."""
+        for held in self.renewals.all():
+            held.lock._on_loss = None
+            held.lock._lose()
+
+    def let_go(self, store: AsyncStore[Any], address: Address, ticket: int) -> None:
+        """Release behind a caller that does not wait for it."""
+
+        async def release() -> None:
+            await store.locking.ask(Release(address, ticket))
+
+        self.tasks.start(release)
+
+
+class AsyncTarget(Generic[S]):
+    """What a block is about: whose lock, for how long, and what to start if nothing is there."""
+
+    __slots__ = ("address", "key", "lease", "missing", "store", "wait")
+
+    def __init__(
+        self,
+        store: AsyncStore[S],
+        address: Address,
+        key: str | None,
+        lease: int,
+        wait: float | None,
+        missing: tuple[S, Start] | None = None,
+    ) -> None:
+        self.store = store
+        self.address = address
+        self.key = key
+        self.lease = lease  # ms
+        self.wait = wait  # s; None: for ever
+        self.missing = missing
+
+
+class AsyncLockContext(Generic[S]):
+    """The lock of a key, held inside ``async with``. Made by ``tracker.lock()``."""
+
+    __slots__ = (
+        "_address",
+        "_held",
+        "_interrupt",
+        "_keeper",
+        "_lock",
+        "_resolve",
+        "_store",
+        "_target",
+    )
+
+    def __init__(
+        self, keeper: AsyncKeeper, resolve: Callable[[], Awaitable[AsyncTarget[S]]]
+    ) -> None:
+        self._keeper = keeper
+        self._resolve = resolve
+
+    async def __aenter__(self) -> SessionLock[AsyncSignal]:
+        await self._begin()
+        await self._acquire(read=False, start=None)
+        return self._lock
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._leave(error)
+        if error is None:
+            outcome = await self._release(0)
+            if type(outcome) is not Released:
+                raise refusal(outcome, self._store.binding, self._address)
+
+    async def _begin(self) -> None:
+        target = self._target = await self._resolve()
+        self._store, self._address = target.store, target.address
+
+    async def _acquire(self, read: bool, start: Start | None) -> Granted:
+        """Take the lock, or raise. Whatever strikes on the way leaves neither lock nor ticket."""
+        keeper, store, address = self._keeper, self._store, self._address
+        ticket = new_id()
+        try:
+            sent, granted = await self._granted(ticket, read, start)
+        except BaseException:
+            keeper.let_go(store, address, ticket)
+            raise
+        settings = store.binding.settings
+        hold = Hold(ticket, granted.token, not store.fused, settings.token_retention)
+        label = f"{address.type!r} session {store.binding.label(address)!r}"
+        deadline = sent + granted.expires_in / 1000
+        self._lock = SessionLock(address, hold, deadline, label, AsyncSignal)
+        self._interrupt = Interrupt()
+        self._lock._on_loss = self._interrupt.fire
+        self._held = AsyncHeld(
+            self._lock,
+            store.locking,
+            address,
+            self._target.lease,
+            settings.token_retention,
+            sent,
+        )
+        keeper.renewals.add(self._held)
+        keeper.held[address] = current()
+        return granted
+
+    async def _granted(self, ticket: int, read: bool, start: Start | None) -> tuple[float, Granted]:
+        """Ask until the lock is granted: when that was asked, and the grant."""
+        store, address, keeper = self._store, self._address, self._keeper
+        settings = store.binding.settings
+        began = monotonic()
+        wait, lease = self._target.wait, self._target.lease
+        until = None if wait is None else began + wait
+        warned = False
+        while True:
+            sent = monotonic()
+            outcome = await store.locking.ask(
+                Acquire(
+                    address,
+                    ticket,
+                    lease,
+                    keeper.holder,
+                    look_every=round(store.locking.backend.look_every * 1000),
+                    queue=until is None or sent < until,
+                    read=read,
+                    touch_every=settings.touch_every,
+                    start=start,
+                    keep=settings.token_retention,
+                )
+            )
+            if type(outcome) is Granted:
+                return sent, outcome
+            if type(outcome) is Locked:
+                raise self._not_acquired(outcome.holder, monotonic() - began)
+            if type(outcome) is not Queued:
+                raise refusal(outcome, store.binding, address)
+            if not warned and keeper.held.get(address) is current():
+                warned = True
+                _log.warning(
+                    "the lock of %r session %r is wanted by the very task that holds it: locks "
+                    "are not reentrant, and this one waits for itself",
+                    address.type,
+                    store.binding.label(address),
+                )
+            pause = outcome.look_in / 1000
+            if until is not None:
+                pause = max(0.0, min(pause, until - monotonic()))
+            await store.locking.backend.wait(ticket, pause)
+
+    def _not_acquired(self, holder: str, waited: float) -> LockNotAcquiredError:
+        return LockNotAcquiredError(
+            f"the lock of the {self._address.type!r} session "
+            f"{self._store.binding.label(self._address)!r} was not free within {waited:.3g} s: "
+            f"{holder or 'somebody'} holds it; wait longer (wait=, lock_wait), or try again later",
+            holder,
+            waited,
+        )
+
+    async def _leave(self, error: BaseException | None) -> None:
+        """The body is over. With an error in it, nothing is saved and the lock is let go."""
+        keeper = self._keeper
+        keeper.renewals.remove(self._held)
+        if keeper.held.get(self._address) is current():
+            del keeper.held[self._address]
+        self._lock._on_loss = None
+        interrupted = await self._interrupt.end(error)
+        if error is None:
+            try:
+                self._lock.check()
+            except LockLostError:
+                keeper.let_go(self._store, self._address, self._lock._hold.ticket)
+                raise
+            finally:
+                self._lock._release()
+            return
+        self._lock._release()
+        keeper.let_go(self._store, self._address, self._lock._hold.ticket)
+        if interrupted:
+            raise lock_lost(self._store.binding, self._address) from error
+
+    async def _release(self, life: int) -> Outcome:
+        return await self._settled(Release(self._address, self._lock._hold.ticket, life))
+
+    async def _settled(self, operation: Release | Write) -> Outcome:
+        """The outcome of the step that ends the block; if it has none, the lock is let go yet."""
+        asker = self._store.locking if type(operation) is Release else self._store.storage
+        try:
+            outcome = await asker.ask(operation)
+        except BaseException:
+            self._keeper.let_go(self._store, self._address, self._lock._hold.ticket)
+            raise
+        if type(outcome) is Unavailable or type(outcome) is NoAnswer:
+            self._keeper.let_go(self._store, self._address, self._lock._hold.ticket)
+        if type(outcome) is Unknown and type(operation) is Release:
+            return Released()  # others have held it since it was first let go
+        return outcome
+
+
+class AsyncLockedSession(AsyncLockContext[S]):
+    """A session under its lock, inside ``async with``. Made by ``tracker.get_locked()``.
+
+    A clean exit saves what changed and lets the lock go, in one step; an exception saves
+    nothing and lets it go.
+    """
+
+    __slots__ = ("_session",)
+
+    async def __aenter__(self) -> S:  # type: ignore[override]
+        await self._begin()
+        binding, missing, key = self._store.binding, self._target.missing, self._target.key
+        start = None if missing is None else missing[1]
+        if self._store.fused:
+            granted = await self._acquire(read=True, start=start)
+            found = granted.found
+        else:
+            await self._acquire(read=False, start=None)
+            found = await self._read(start)
+        assert found is not None
+        try:
+            if missing is not None and found.meta.write == missing[1].id:
+                session = missing[0]
+                attach(session, self._address, key or key_of(session), found.meta)
+            else:
+                session = binding.decoded(self._address, key, found)
+            self._session = session
+            self._lock._baseline = binding.codec.snapshot(session)
+            set_lock(session, self._lock)
+        except BaseException as error:
+            await self._leave(error)
+            raise
+        return session
+
+    async def _read(self, start: Start | None) -> Found:
+        """Where the lock lives elsewhere: read under it, which makes the storage know its token."""
+        binding, address, hold = self._store.binding, self._address, self._lock._hold
+        operation: Read | Start
+        if start is None:
+            touch_every = binding.touch_every
+            operation = Read(address, slide=True, touch_every=touch_every, lock=hold)
+        else:
+            operation = Start(
+                address,
+                start.id,
+                start.payload,
+                idle=start.idle,
+                absolute=start.absolute,
+                lock=hold,
+                read=True,
+                touch_every=start.touch_every,
+            )
+        try:
+            outcome = await self._store.storage.ask(operation)
+            if type(outcome) is Saved and start is not None:
+                return Found(outcome.meta, start.payload)
+            if type(outcome) is Found:
+                return outcome
+            raise refusal(outcome, binding, address)
+        except BaseException as error:
+            await self._leave(error)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        session, lock = self._session, self._lock
+        set_lock(session, None)
+        await self._leave(error)
+        if error is not None:
+            return
+        binding = self._store.binding
+        meta = meta_of(session)
+        assert meta is not None
+        try:
+            changed = binding.codec.snapshot(session) != lock._baseline
+            payload = binding.codec.encode(session) if changed else b""
+        except BaseException:
+            self._keeper.let_go(self._store, self._address, self._lock._hold.ticket)
+            raise
+        if lock._ended:
+            outcome = await self._release(0)
+            if changed:
+                raise self._too_late(lock._ended)
+        elif changed:
+            outcome = await self._save(session, meta.stamp, payload)
+        else:
+            outcome = await self._unchanged(meta.life)
+        if type(outcome) is not Released and type(outcome) is not Saved:
+            raise refusal(outcome, binding, self._address, meta.version)
+
+    async def _save(self, session: S, stamp: Any, payload: bytes) -> Outcome:
+        hold, fused = self._lock._hold, self._store.fused
+        outcome = await self._settled(
+            Write(self._address, new_id(), stamp, payload, hold, release=fused)
+        )
+        if type(outcome) is Saved:
+            set_meta(session, outcome.meta)
+        if not fused:
+            released = await self._release(0)
+            if type(outcome) is Saved and type(released) is Lost:
+                return outcome  # the storage knew of no newer holder: what is saved is saved
+        return outcome
+
+    async def _unchanged(self, life: int) -> Outcome:
+        if self._store.fused:
+            return await self._release(life)
+        found = await self._store.storage.ask(Read(self._address, lock=self._lock._hold))
+        released = await self._release(0)
+        if type(released) is not Released or type(found) is Lost:
+            return released if type(released) is not Released else found
+        if type(found) is Found:
+            return released if found.meta.life == life else Missing()
+        return found
+
+    def _too_late(self, ended: str) -> SessionTrackerError:
+        label = self._store.binding.label(self._address)
+        message = (
+            f"the {self._address.type!r} session {label!r} was changed inside get_locked() after "
+            f"it was {ended} there: that change is not saved; make it before"
+        )
+        if ended == "finished":
+            return SessionFinishedError(message)
+        return SessionNotFoundError(message)

@@ -1,0 +1,648 @@
+# Generated from sessiontracker/_async/tracker.py by scripts/generate_sync.py: edit that.
+"""SessionTracker: everything that a user can ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar, overload
+
+from msgspec import UNSET, UnsetType
+
+from .. import keys
+from ..binding import Binding
+from ..contract import Capability, new_id
+from ..durations import Duration, duration_ms
+from ..errors import (
+    CapabilityError,
+    LockError,
+    OutcomeUnknownError,
+    SessionError,
+    SessionNotFoundError,
+)
+from ..lock import SessionLock
+from ..operations import (
+    FOREVER,
+    Address,
+    Delete,
+    Deleted,
+    Finish,
+    Found,
+    Hold,
+    IsFinished,
+    Meta,
+    Missing,
+    Page,
+    Read,
+    Resume,
+    Saved,
+    Scan,
+    Start,
+    Touch,
+    Write,
+)
+from ..refusals import refusal, store_error
+from ..session import Session, attach, key_of, lock_of, meta_of, refill, set_meta
+from .core import TrackerCore
+from .locks import LockContext, LockedSession, Store, Target
+from .runtime import Signal
+
+__all__ = ["SessionTracker"]
+
+S = TypeVar("S", bound=Session)
+Lock = SessionLock[Signal]
+
+_PAGE = 500
+
+
+class SessionTracker(TrackerCore):
+    """Distributed, typed sessions::
+
+        with SessionTracker.from_toml("sessions.toml") as tracker:
+            tracker.start(Checkout(key="order-42", items=["book"]))
+
+    Without arguments, sessions live in this process's memory. A tracker takes a
+    `Config`, a mapping of its shape, or one backend for everything
+    (``backend="sql", url=...``). ``types=[...]`` has these session types checked when it
+    opens; others are checked at their first use.
+
+    Wherever ``(Type, key)`` stands, ``id=`` may stand in place of the key, and a session in
+    place of both. Durations are ``"30m"``, seconds, a timedelta, or ``"off"`` (None).
+    All calls raise BackendUnavailableError if the backend cannot be reached (nothing was
+    done), and those that write OutcomeUnknownError if no answer came.
+    """
+
+    # The life of a session ---------------------------------------------------
+
+    def start(
+        self,
+        session: S,
+        *,
+        idle_timeout: Duration | UnsetType | None = UNSET,
+        absolute_timeout: Duration | UnsetType | None = UNSET,
+        lock: Lock | None = None,
+    ) -> S:
+        """Add an active session, and return it with its metadata filled in.
+
+        Raises: SessionInProgressError (``.session`` is the active one), SessionLockedError,
+        SessionEncodeError, InvalidKeyError.
+        """
+        store, address, key, operation = self._to_start(
+            session, idle_timeout, absolute_timeout, lock, read=False
+        )
+        outcome = store.storage.ask(operation)
+        if type(outcome) is not Saved:
+            raise refusal(outcome, store.binding, address)
+        self._started(session, address, key, outcome.meta, lock)
+        return session
+
+    def get_or_start(
+        self,
+        session: S,
+        *,
+        idle_timeout: Duration | UnsetType | None = UNSET,
+        absolute_timeout: Duration | UnsetType | None = UNSET,
+        lock: Lock | None = None,
+    ) -> S:
+        """The active session of this key, or this one, started; in one step.
+
+        Raises: as `start`, but SessionInProgressError.
+        """
+        store, address, key, operation = self._to_start(
+            session, idle_timeout, absolute_timeout, lock, read=True
+        )
+        outcome = store.storage.ask(operation)
+        if type(outcome) is Found:
+            return store.binding.decoded(address, key, outcome)
+        if type(outcome) is not Saved:
+            raise refusal(outcome, store.binding, address)
+        self._started(session, address, key, outcome.meta, lock)
+        return session
+
+    @overload
+    def get(
+        self,
+        kind: type[S],
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        touch: bool = True,
+    ) -> S: ...
+    @overload
+    def get(self, session: S, /, *, touch: bool = True) -> S: ...
+    def get(
+        self,
+        what: type[S] | S,
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        touch: bool = True,
+    ) -> S:
+        """Read an active session, and begin its idle timeout anew (not with ``touch=False``).
+
+        Raises: SessionNotFoundError, SessionFinishedError, SessionDecodeError.
+        """
+        store, address, key, _ = self._named(what, key, id, owner)
+        binding = store.binding
+        operation = Read(address, False, touch, binding.touch_every)
+        outcome = store.storage.ask(operation)
+        if type(outcome) is Found:
+            return binding.decoded(address, key, outcome)
+        raise refusal(outcome, binding, address)
+
+    def get_many(self, kind: type[S], keys: Iterable[str]) -> dict[str, S]:
+        """Those of the active sessions that are there, by key; read as by `get`.
+
+        Raises: SessionDecodeError.
+        """
+        store = self._store(kind)
+        binding = store.binding
+        addresses: dict[str, Address] = {}
+        for key in keys:
+            address = binding.find(key)
+            if address is not None:
+                addresses[key] = address
+        outcomes = store.storage.ask_all(
+            [Read(address, False, True, binding.touch_every) for address in addresses.values()]
+        )
+        sessions: dict[str, S] = {}
+        for (key, address), outcome in zip(addresses.items(), outcomes, strict=True):
+            if type(outcome) is Found:
+                sessions[key] = binding.decoded(address, key, outcome)
+            elif type(outcome) is not Missing and type(outcome) is not IsFinished:
+                raise refusal(outcome, binding, address)
+        return sessions
+
+    @overload
+    def touch(
+        self,
+        kind: type[S],
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+    ) -> None: ...
+    @overload
+    def touch(self, session: Session, /) -> None: ...
+    def touch(
+        self,
+        what: type[S] | S,
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+    ) -> None:
+        """Begin the idle timeout anew; moves no data.
+
+        Raises: SessionNotFoundError (of a session: also if another was started since),
+        SessionFinishedError.
+        """
+        store, address, _, session = self._named(what, key, id, owner)
+        meta = None if session is None else meta_of(session)
+        outcome = store.storage.ask(Touch(address, 0 if meta is None else meta.life))
+        if type(outcome) is not Saved:
+            raise refusal(outcome, store.binding, address)
+        if session is not None and meta is not None and outcome.meta.stamp == meta.stamp:
+            set_meta(session, outcome.meta)
+
+    def update(self, session: S, *, lock: Lock | None = None) -> S:
+        """Write the session if nobody wrote it since it was read; return it, one version on.
+
+        Raises: StaleSessionError, SessionNotFoundError, SessionFinishedError,
+        SessionLockedError, LockLostError, SessionEncodeError.
+        """
+        store = self._store(type(session))
+        binding = store.binding
+        address, meta = binding.started(session)
+        hold = self._hold(address, session, lock)
+        payload = binding.codec.encode(session)
+        baseline = self._baseline(binding, session)
+        outcome = store.storage.ask(Write(address, new_id(), meta.stamp, payload, hold))
+        if type(outcome) is not Saved:
+            raise refusal(outcome, binding, address, meta.version)
+        set_meta(session, outcome.meta)
+        self._saved(session, baseline)
+        return session
+
+    @overload
+    def finish(
+        self,
+        kind: type[S],
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        lock: Lock | None = None,
+    ) -> S: ...
+    @overload
+    def finish(self, session: S, /, *, lock: Lock | None = None) -> S: ...
+    def finish(
+        self,
+        what: type[S] | S,
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        lock: Lock | None = None,
+    ) -> S:
+        """Make an active session a finished one, kept for ``finished_retention``; return it.
+
+        A session is saved and finished in one step, checked as by `update`.
+
+        Raises: SessionNotFoundError, SessionFinishedError, SessionLockedError; of a session,
+        also as `update`.
+        """
+        store, address, key, session = self._named(what, key, id, owner)
+        binding = store.binding
+        kept = binding.settings.finished_retention
+        retention = FOREVER if kept is None else kept
+        hold = self._hold(address, session, lock)
+        if session is None:
+            outcome = store.storage.ask(Finish(address, new_id(), retention, lock=hold))
+            if type(outcome) is not Found:
+                raise refusal(outcome, binding, address)
+            self._ended(lock, "finished")
+            return binding.decoded(address, key, outcome)
+        meta = binding.started(session)[1]
+        payload = binding.codec.encode(session)
+        baseline = self._baseline(binding, session)
+        outcome = store.storage.ask(Finish(address, new_id(), retention, meta.stamp, payload, hold))
+        if type(outcome) is not Saved:
+            raise refusal(outcome, binding, address, meta.version)
+        set_meta(session, outcome.meta)
+        self._saved(session, baseline)
+        self._ended(lock or lock_of(session), "finished")
+        return session
+
+    @overload
+    def get_finished(
+        self,
+        kind: type[S],
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+    ) -> S: ...
+    @overload
+    def get_finished(self, session: S, /) -> S: ...
+    def get_finished(
+        self,
+        what: type[S] | S,
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+    ) -> S:
+        """Read a finished session.
+
+        Raises: SessionNotFoundError, SessionActiveError, SessionDecodeError.
+        """
+        store, address, key, _ = self._named(what, key, id, owner)
+        outcome = store.storage.ask(Read(address, finished=True))
+        if type(outcome) is Found:
+            return store.binding.decoded(address, key, outcome)
+        raise refusal(outcome, store.binding, address)
+
+    @overload
+    def resume(
+        self,
+        kind: type[S],
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        lock: Lock | None = None,
+    ) -> S: ...
+    @overload
+    def resume(self, session: S, /, *, lock: Lock | None = None) -> S: ...
+    def resume(
+        self,
+        what: type[S] | S,
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        lock: Lock | None = None,
+    ) -> S:
+        """Make a finished session active again, never over an active one; return it.
+
+        A session that was given is filled with what is stored.
+
+        Raises: SessionNotFoundError, SessionActiveError, SessionLockedError.
+        """
+        store, address, key, session = self._named(what, key, id, owner)
+        binding = store.binding
+        life = 0 if session is None else binding.started(session)[1].life
+        hold = self._hold(address, session, lock)
+        outcome = store.storage.ask(Resume(address, new_id(), life, hold))
+        if type(outcome) is not Found:
+            raise refusal(outcome, binding, address)
+        resumed = binding.decoded(address, key, outcome)
+        self._ended(lock, "")
+        if session is None:
+            return resumed
+        refill(session, resumed)
+        self._saved(session, self._baseline(binding, session))
+        return session
+
+    @overload
+    def delete(
+        self,
+        kind: type[S],
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        lock: Lock | None = None,
+    ) -> bool: ...
+    @overload
+    def delete(self, session: Session, /, *, lock: Lock | None = None) -> bool: ...
+    def delete(
+        self,
+        what: type[S] | S,
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        lock: Lock | None = None,
+    ) -> bool:
+        """Remove the active and the finished session, whoever holds the lock.
+
+        Returns whether there was one; of a session, whether that very one was there.
+        """
+        try:
+            store, address, _, session = self._named(what, key, id, owner)
+        except SessionNotFoundError:
+            return False
+        life = 0 if session is None else store.binding.started(session)[1].life
+        outcome = store.storage.ask(Delete(address, new_id(), life))
+        if type(outcome) is not Deleted:
+            raise refusal(outcome, store.binding, address)
+        if outcome.existed:
+            self._ended(lock or (None if session is None else lock_of(session)), "deleted")
+        return outcome.existed
+
+    def rotate(self, session: S, *, owner: str | None = None, lock: Lock | None = None) -> S:
+        """Give the session a new secret key; the old key is dead at once. Returns it.
+
+        Both timeouts go on as they stand. Where no transaction spans the two keys, the new
+        one starts before the old one goes.
+
+        Raises: as `update`.
+        """
+        store = self._store(type(session))
+        binding = store.binding
+        binding.check_owner(owner)
+        old, meta = binding.started(session)
+        hold = self._hold(old, session, lock)
+        key = keys.new_secret_key()
+        new = binding.address(key, None, None)
+        payload = binding.codec.encode(session)
+        outcome = store.storage.ask(
+            Start(new, new_id(), payload, adopt=meta, touch_every=binding.touch_every)
+        )
+        if type(outcome) is not Saved:
+            raise refusal(outcome, binding, new)
+        moved = store.storage.ask(Delete(old, new_id(), stamp=meta.stamp, lock=hold))
+        if type(moved) is not Deleted:
+            error = refusal(moved, binding, old, meta.version)
+            if not isinstance(error, OutcomeUnknownError):
+                store.storage.ask(Delete(new, new_id(), outcome.meta.life))
+                raise error
+            # The old one may be gone: the new one is all that surely remains.
+            attach(session, new, key, outcome.meta)
+            raise error
+        self._ended(lock or lock_of(session), "rotated")
+        held = lock_of(session)
+        if held is not None:
+            held._baseline = binding.codec.snapshot(session)
+        attach(session, new, key, outcome.meta, held)
+        return session
+
+    def scan(self, kind: type[S], *, finished: bool = False) -> Iterator[S]:
+        """All sessions of a type, active or finished, in pages, without blocking the store.
+
+        What starts or ends meanwhile may be among them or not. A session with a secret key
+        has ``key == ""``; its ``id`` names it.
+
+        Raises: CapabilityError, SessionDecodeError.
+        """
+        store = self._store(kind)
+        binding = store.binding
+        self._need(store, Capability.SCAN, "scan()")
+        cursor = ""
+        while True:
+            page = store.storage.ask(Scan(binding.name, finished, cursor, _PAGE))
+            if type(page) is not Page:
+                raise store_error(page)
+            for item in page.items:
+                found = Found(item.meta, item.payload)
+                yield binding.decoded(item.address, None, found)
+            cursor = page.cursor
+            if not cursor:
+                return
+
+    # Locks -------------------------------------------------------------------
+
+    def lock(
+        self,
+        what: type[S] | S,
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        lease: Duration | UnsetType = UNSET,
+        wait: Duration | UnsetType | None = UNSET,
+    ) -> LockContext[S]:
+        """The lock of a key, whether or not there is a session, as a context manager.
+
+        Inside ``with`` it gives a `SessionLock`, renewed until the block is left. It is
+        waited for ``wait`` (0: not at all, None: for ever).
+
+        Raises: LockNotAcquiredError; LockLostError, on leaving.
+        """
+
+        def resolve() -> Target[S]:
+            store, address, named, _ = self._named(what, key, id, owner)
+            return self._target(store, address, named, lease, wait)
+
+        return LockContext(self._keeper, resolve)
+
+    def get_locked(
+        self,
+        what: type[S] | S,
+        key: str | None = None,
+        /,
+        *,
+        id: str | None = None,
+        owner: str | None = None,
+        lease: Duration | UnsetType = UNSET,
+        wait: Duration | UnsetType | None = UNSET,
+        missing: S | None = None,
+    ) -> LockedSession[S]:
+        """A session under its lock, as a context manager::
+
+            with tracker.get_locked(Checkout, "order-42") as checkout:
+                checkout.paid = True
+
+        Leaving the block saves what changed and lets the lock go, in one step; an exception
+        saves nothing. ``missing`` is started if there is no active session.
+
+        Raises: as `get` and `lock`; on leaving, SessionNotFoundError or SessionFinishedError
+        if somebody else ended the session.
+        """
+
+        def resolve() -> Target[S]:
+            store, address, named, _ = self._named(what, key, id, owner)
+            target = self._target(store, address, named, lease, wait)
+            if missing is not None:
+                target.missing = missing, self._start_missing(store, address, named, missing)
+            return target
+
+        return LockedSession(self._keeper, resolve)
+
+    def lock_of(self, session: Session) -> Lock:
+        """The lock under which `get_locked` gave this very object.
+
+        Raises: LockError if it did not, or its block was left.
+        """
+        lock: Lock | None = lock_of(session)
+        if lock is None:
+            raise LockError(
+                f"this {type(session).__name__} holds no lock: only the very object that "
+                "get_locked() gave does, inside its block"
+            )
+        return lock
+
+    # Inside ------------------------------------------------------------------
+
+    def _named(
+        self,
+        what: type[S] | S,
+        key: str | None,
+        id: str | None,
+        owner: str | None,
+    ) -> tuple[Store[S], Address, str | None, S | None]:
+        """The store, the address and the key that a call names, and the session if it did."""
+        if isinstance(what, type):
+            store = self._stores.get(what)
+            if store is None:
+                store = self._store(what)
+            return store, store.binding.address(key, id, owner), key, None
+        if key is not None or id is not None or owner is not None:
+            raise TypeError("a session names itself: leave key, id= and owner= out")
+        store = self._store(type(what))
+        return store, store.binding.started(what)[0], key_of(what) or None, what
+
+    def _to_start(
+        self,
+        session: S,
+        idle_timeout: Duration | UnsetType | None,
+        absolute_timeout: Duration | UnsetType | None,
+        lock: Lock | None,
+        read: bool,
+    ) -> tuple[Store[S], Address, str, Start]:
+        store = self._store(type(session))
+        binding, settings = store.binding, store.binding.settings
+        address, key = binding.address_to_start(session)
+        idle, absolute = settings.idle_timeout, settings.absolute_timeout
+        if idle_timeout is not UNSET:
+            idle = duration_ms(idle_timeout, "idle_timeout")
+        if absolute_timeout is not UNSET:
+            absolute = duration_ms(absolute_timeout, "absolute_timeout")
+        hold = self._hold(address, session, lock)
+        operation = binding.start(address, session, new_id(), hold, idle, absolute, read=read)
+        return store, address, key, operation
+
+    def _start_missing(
+        self, store: Store[S], address: Address, key: str | None, missing: S
+    ) -> Start:
+        binding, settings = store.binding, store.binding.settings
+        if type(missing) is not binding.type:
+            raise TypeError(f"missing= takes a {binding.type.__name__}, as get_locked() gives")
+        own = key_of(missing)
+        if own and own != key:
+            raise SessionError(
+                "missing= has another key than get_locked() asks for: leave its key out"
+            )
+        return binding.start(
+            address, missing, new_id(), None, settings.idle_timeout, settings.absolute_timeout
+        )
+
+    def _target(
+        self,
+        store: Store[S],
+        address: Address,
+        key: str | None,
+        lease: Duration | UnsetType,
+        wait: Duration | UnsetType | None,
+    ) -> Target[S]:
+        settings = store.binding.settings
+        lease_ms = settings.lock_lease
+        if lease is not UNSET:
+            given = duration_ms(lease, "lease")
+            if given is None:
+                raise LockError("lease= cannot be off: a lock that nobody renews must end")
+            lease_ms = given
+        wait_ms = settings.lock_wait
+        if wait is not UNSET:
+            wait_ms = duration_ms(wait, "wait", zero=True)
+        return Target(store, address, key, lease_ms, None if wait_ms is None else wait_ms / 1000)
+
+    def _hold(self, address: Address, session: Session | None, lock: Lock | None) -> Hold | None:
+        """What proves that the caller holds the lock, if it says so. Raises: LockLostError."""
+        if lock is None:
+            if session is None:
+                return None
+            held: Lock | None = lock_of(session)
+            if held is None or held._address != address:
+                return None
+            lock = held
+        elif lock._address != address:
+            raise LockError(f"lock= is {lock!r}, and this call is about another session")
+        lock.check()
+        return lock._hold
+
+    def _started(
+        self, session: Session, address: Address, key: str, meta: Meta, lock: Lock | None
+    ) -> None:
+        held = lock_of(session)
+        attach(session, address, key, meta, held)
+        self._ended(lock or held, "")
+
+    def _baseline(self, binding: Binding[S], session: S) -> bytes:
+        """How a locked session looks as it is saved, so that leaving its block can compare."""
+        return b"" if lock_of(session) is None else binding.codec.snapshot(session)
+
+    def _saved(self, session: Session, baseline: bytes) -> None:
+        lock: Lock | None = lock_of(session)
+        if lock is not None:
+            lock._baseline = baseline
+            lock._ended = ""
+
+    def _ended(self, lock: Lock | None, how: str) -> None:
+        if lock is not None:
+            lock._ended = how
+
+    def _need(self, store: Store[Any], capability: Capability, call: str) -> None:
+        name = store.storage.name
+        assert self._plugins is not None
+        if capability not in self._plugins.backend(name).capabilities:
+            raise CapabilityError(
+                f"{call} needs the capability {capability.value!r}, which backend {name!r} of the "
+                f"{store.binding.name!r} sessions does not have: store them elsewhere"
+            )

@@ -1,0 +1,141 @@
+"""A session type as one tracker uses it: its settings, its codec, its names. No I/O."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from . import keys
+from .codec import SessionCodec
+from .config import SessionSettings
+from .errors import ConfigurationError, InvalidKeyError, SessionNotFoundError
+from .operations import Address, Found, Hold, Meta, Start
+from .session import Session, address_of, attach, key_of, meta_of
+
+__all__ = ["Binding"]
+
+S = TypeVar("S", bound=Session)
+
+
+class Binding(Generic[S]):
+    """What a tracker needs to know to handle sessions of ``type``."""
+
+    __slots__ = ("codec", "elsewhere", "name", "settings", "touch_every", "type")
+
+    def __init__(
+        self, type: type[S], name: str, settings: SessionSettings, codec: SessionCodec[S]
+    ) -> None:
+        self.type = type
+        self.name = name
+        self.settings = settings
+        self.codec = codec
+        self.touch_every = settings.touch_every
+        self.elsewhere = settings.locking != settings.storage
+
+    # Names
+
+    def address(self, key: str | None, id: str | None, owner: str | None) -> Address:
+        """Where the session of this name is, for a call that expects it to be there.
+
+        Raises: SessionNotFoundError for a name that no session can have.
+        """
+        self.check_owner(owner)
+        if key is None:
+            if id is None:
+                raise TypeError(f"name the {self.name!r} session: its key, id= or the session")
+            place = keys.parse_id(id, owned=False)
+            if place is None:
+                raise self.not_found(id)
+            return Address(self.name, place[0], place[1])
+        if id is not None:
+            raise TypeError("name a session by its key or by its id, not by both")
+        if key.__class__ is str and key.isascii() and 0 < len(key) <= 1024 and key[:2] != "st":
+            return Address(self.name, "", "k" + key)
+        return self._odd_address(key)
+
+    def check_owner(self, owner: str | None) -> None:
+        """Raises: ConfigurationError if the type has no owners and one is named."""
+        if owner is not None:
+            raise ConfigurationError(
+                f"{self.type.__name__} has no owners: leave owner= out, or derive it from "
+                "OwnedSession"
+            )
+
+    def find(self, key: str) -> Address | None:
+        """Where the session of ``key`` is; None for a key that no session can have."""
+        try:
+            return self.address(key, None, None)
+        except SessionNotFoundError:
+            return None
+
+    def _odd_address(self, key: str) -> Address:
+        if isinstance(key, str) and key.startswith((keys.SECRET_PREFIX, keys.ID_PREFIX)):
+            place = keys.parse_secret_key(key, owned=False)
+            if place is None:
+                raise self.not_found("(a key that this type cannot have)")
+            return Address(self.name, place[0], place[1])
+        return Address(self.name, "", keys.stored_own_key(keys.check_own_key(key)))
+
+    def address_to_start(self, session: S) -> tuple[Address, str]:
+        """Where ``session`` is to be started, and its key: its own, or a new secret one."""
+        key = key_of(session)
+        if not key and address_of(session) is not None:
+            raise InvalidKeyError(
+                f"this {self.name!r} session was listed by its id, without its secret key: start "
+                "a new one instead"
+            )
+        if not key:
+            key = keys.new_secret_key()
+        if keys.is_secret_key(key):
+            return self._odd_address(key), key
+        return Address(self.name, "", keys.stored_own_key(keys.check_own_key(key))), key
+
+    def started(self, session: S) -> tuple[Address, Meta]:
+        """Where ``session`` is and what is known of it. Raises: SessionNotFoundError."""
+        address, meta = address_of(session), meta_of(session)
+        if address is None or meta is None:
+            raise SessionNotFoundError(
+                f"this {self.name!r} session was never started: start(session) comes first"
+            )
+        return address, meta
+
+    def label(self, address: Address) -> str:
+        """How errors and events name the session: its id, never a secret key."""
+        return keys.id_of(address.scope, address.key)
+
+    def not_found(self, label: str) -> SessionNotFoundError:
+        return SessionNotFoundError(
+            f"there is no {self.name!r} session {label!r}: it was never started, it expired, or "
+            "the key is not spelt as it was; start() begins one"
+        )
+
+    # Payloads
+
+    def decoded(self, address: Address, key: str | None, found: Found) -> S:
+        """The session that was found; ``key`` as the caller named it, None: by its id."""
+        session = self.codec.decode(found.payload, address)
+        own = keys.own_key_of(address.key) if key is None else key
+        attach(session, address, own, found.meta)
+        return session
+
+    def start(
+        self,
+        address: Address,
+        session: S,
+        id: int,
+        hold: Hold | None,
+        idle: int | None,
+        absolute: int | None,
+        *,
+        read: bool = False,
+    ) -> Start:
+        """The operation that starts ``session``; timeouts in ms, None: none."""
+        return Start(
+            address,
+            id,
+            self.codec.encode(session),
+            idle=idle or 0,
+            absolute=absolute or 0,
+            lock=hold,
+            read=read,
+            touch_every=self.touch_every,
+        )

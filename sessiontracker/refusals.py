@@ -1,0 +1,119 @@
+"""Outcomes that are refusals, as the errors that a caller sees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .binding import Binding
+from .errors import (
+    BackendUnavailableError,
+    LockLostError,
+    OutcomeUnknownError,
+    SessionActiveError,
+    SessionDecodeError,
+    SessionFinishedError,
+    SessionInProgressError,
+    SessionLockedError,
+    SessionTrackerError,
+    StaleSessionError,
+)
+from .operations import (
+    Address,
+    Broken,
+    Failed,
+    InProgress,
+    IsActive,
+    IsFinished,
+    Locked,
+    Lost,
+    Missing,
+    NoAnswer,
+    Outcome,
+    Stale,
+    Unavailable,
+    Unknown,
+)
+
+__all__ = ["refusal", "store_error"]
+
+
+def refusal(
+    outcome: Outcome, binding: Binding[Any], address: Address, expected: int = 0
+) -> Exception:
+    """The error for ``outcome``; ``expected`` is the version that a writer had read."""
+    label, name = binding.label(address), binding.name
+    match outcome:
+        case Missing():
+            return binding.not_found(label)
+        case IsFinished():
+            return SessionFinishedError(
+                f"the {name!r} session {label!r} is finished: get_finished() reads it, resume() "
+                "makes it active again"
+            )
+        case IsActive():
+            return SessionActiveError(
+                f"the {name!r} session {label!r} is active: get() reads it, finish() finishes it"
+            )
+        case InProgress(found):
+            key = None if address.key.startswith("d") else label
+            return SessionInProgressError(
+                f"a {name!r} session {label!r} is in progress already: it is this error's "
+                ".session; get_or_start() takes whichever is there",
+                binding.decoded(address, key, found),
+            )
+        case Stale(actual, same_life):
+            what = (
+                f"is at version {actual} by now, and this one was read at version {expected}"
+                if same_life
+                else "was started anew since this one was read"
+            )
+            return StaleSessionError(
+                f"the {name!r} session {label!r} {what}: get() it again and repeat the change, or "
+                "change it under get_locked()",
+                expected,
+                actual,
+            )
+        case Locked(holder, expires_in):
+            return SessionLockedError(
+                f"the {name!r} session {label!r} is locked by {holder or 'somebody'} for "
+                f"{expires_in / 1000:.3g} s more: wait for it with get_locked() or lock(), or, as "
+                "the holder, pass the session that get_locked() gave or lock=",
+                holder,
+            )
+        case Lost():
+            return lock_lost(binding, address)
+        case Broken(reason):
+            return SessionDecodeError(
+                f"what is stored for the {name!r} session {label!r} cannot be read: {reason}. It "
+                "stays as it is; delete() removes it"
+            )
+        case Unknown():
+            return OutcomeUnknownError(
+                f"the connection was lost while the {name!r} session {label!r} was changed, and "
+                "others have changed it since: get() it and see what became of it"
+            )
+        case _:
+            return store_error(outcome)
+
+
+def lock_lost(binding: Binding[Any], address: Address) -> LockLostError:
+    return LockLostError(
+        f"the lock of the {binding.name!r} session {binding.label(address)!r} was lost: its lease "
+        "ran out before it was renewed. What was not saved before is not saved; take the lock "
+        "again, with a longer lease= if the process stalls for that long"
+    )
+
+
+def store_error(outcome: Outcome) -> Exception:
+    """The error for an outcome that says nothing of any session."""
+    match outcome:
+        case Failed(error):
+            return error
+        case Unavailable(reason):
+            return BackendUnavailableError(f"{reason}; nothing was done")
+        case NoAnswer(reason):
+            return OutcomeUnknownError(
+                f"{reason}; the operation was sent, and whether it was done is not known"
+            )
+        case _:
+            return SessionTrackerError(f"the backend gave an answer that does not fit: {outcome!r}")
