@@ -30,7 +30,7 @@ class BlockingStore(Protocol):
     def close(self) -> None:
         """As `Backend.close`."""
 
-    def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
+    def execute(self, operations: Sequence[Asked], /) -> list[Outcome]:
         """As `Backend.execute`."""
         ...
 
@@ -38,7 +38,7 @@ class BlockingStore(Protocol):
         """The tickets that the last batch gave a claim, to be woken."""
         ...
 
-    def look(self, waiting: Mapping[int, Address]) -> Collection[int]:
+    def look(self, waiting: Mapping[int, Address], /) -> Collection[int]:
         """Which of the tickets ``waiting`` other processes gave a claim since the last look.
 
         Asked every few milliseconds, so it must be cheap where nothing happened. Too many

@@ -1,0 +1,1 @@
+"""Sessions and locks in a SQL database: the ``sql`` backend of sessiontracker."""

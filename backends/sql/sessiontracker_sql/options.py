@@ -1,0 +1,139 @@
+"""What a configuration says of a database: checked, with messages that name the setting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from sessiontracker.backend import BackendOptions, ConfigurationError
+
+__all__ = ["Options"]
+
+_SYNCHRONOUS = ("off", "normal", "full", "extra")
+_KNOWN = ("timeout", "synchronous", "table_prefix", "create_tables", "clock")
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """A SQLite file and how to use it.
+
+    ``timeout``: for how many seconds others may keep it locked. ``synchronous``: how sure a
+    commit is to outlive a power cut, as SQLite names it. ``clock``: µs since 1970.
+    """
+
+    path: Path
+    timeout: float = 5.0
+    synchronous: str = "normal"
+    table_prefix: str = "sessiontracker_"
+    create_tables: bool = True
+    clock: Callable[[], int] = _now
+
+    @classmethod
+    def of(cls, given: BackendOptions) -> Options:
+        """Raises: ConfigurationError."""
+        where = f"backends.{given.name}"
+        url = _url(where, given.url)
+        settings: dict[str, Any] = {**url.query, **given.options}
+        for name in settings:
+            if name not in _KNOWN:
+                raise ConfigurationError(
+                    f"{where}.{name}: SQLite has no such option; it knows {', '.join(_KNOWN)}"
+                )
+        for name, check in _CHECKS.items():
+            if name in settings:
+                settings[name] = check(f"{where}.{name}", settings[name])
+        return cls(path=_path(where, url), **settings)
+
+
+def _url(where: str, text: str | None) -> URL:
+    if not text:
+        raise ConfigurationError(
+            f'{where}.url: say which database, for instance url = "sqlite:///sessions.db"'
+        )
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ConfigurationError(
+            f'{where}.url: {text!r} is no URL of a database: write one like "sqlite:///sessions.db"'
+        ) from None
+    if url.get_backend_name() != "sqlite":
+        raise ConfigurationError(
+            f"{where}.url: {url.get_backend_name()!r} is no database that this version of "
+            'sessiontracker-sql supports: it knows SQLite, as "sqlite:///sessions.db"'
+        )
+    return url
+
+
+def _path(where: str, url: URL) -> Path:
+    if url.host:
+        raise ConfigurationError(
+            f"{where}.url: a file's URL has three slashes, or four before an absolute path: "
+            f'"sqlite:///{url.host}/{url.database or ""}"'
+        )
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise ConfigurationError(
+            f'{where}.url: name a file, as in "sqlite:///sessions.db"; for sessions in memory '
+            'write use = "memory" and no url'
+        )
+    return Path(url.database).expanduser().absolute()
+
+
+# Each option -----------------------------------------------------------------
+
+
+def _timeout(where: str, value: object) -> float:
+    number: float | None = None
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except ValueError:
+            number = None
+    if number is None or not 0 < number < 86_400:
+        raise ConfigurationError(f"{where}: {value!r} is no number of seconds above 0: write 5")
+    return number
+
+
+def _synchronous(where: str, value: object) -> str:
+    if not isinstance(value, str) or value.lower() not in _SYNCHRONOUS:
+        raise ConfigurationError(f"{where}: {value!r} is none of {', '.join(_SYNCHRONOUS)}")
+    return value.lower()
+
+
+def _table_prefix(where: str, value: object) -> str:
+    if not isinstance(value, str) or not value.isidentifier() or not value.isascii():
+        raise ConfigurationError(
+            f'{where}: {value!r} cannot begin a table\'s name: write one like "sessiontracker_"'
+        )
+    return value
+
+
+def _create_tables(where: str, value: object) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{where}: {value!r} is neither true nor false")
+    return value
+
+
+def _clock(where: str, value: object) -> Callable[[], int]:
+    if not callable(value):
+        raise ConfigurationError(f"{where}: give a callable that returns µs since 1970")
+    return value  # type: ignore[no-any-return]
+
+
+_CHECKS: dict[str, Callable[[str, object], Any]] = {
+    "timeout": _timeout,
+    "synchronous": _synchronous,
+    "table_prefix": _table_prefix,
+    "create_tables": _create_tables,
+    "clock": _clock,
+}

@@ -1,0 +1,212 @@
+"""A key's row and the machine's `Key`: each made of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from sessiontracker.backend import operations, state
+
+__all__ = [
+    "ACTIVE",
+    "ALL",
+    "COLUMNS",
+    "DEED",
+    "DUE",
+    "FINISHED",
+    "LEASE",
+    "LOCK",
+    "QUEUE",
+    "SLIDE",
+    "changed",
+    "columns_of",
+    "decode",
+    "values_of",
+]
+
+Meta = operations.Meta
+Key, Record, Lock, Lease, Deed = state.Key, state.Record, state.Lock, state.Lease, state.Deed
+
+# Columns that change together, in the table's order: what a step leaves alone is not sent.
+BODY, SLIDE, FINISHED, LEASE, QUEUE, LOCK, DEED, DUE = (1 << bit for bit in range(8))
+ACTIVE = BODY | SLIDE
+ALL = 255
+
+
+def _session(place: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{place}_{name}" for name in names)
+
+
+_BODY = ("payload", "life", "version", "write", "owner", "started", "updated", "idle", "ends")
+_GROUPS: dict[int, tuple[str, ...]] = {
+    BODY: _session("active", *_BODY),
+    SLIDE: _session("active", "slid", "expires"),
+    FINISHED: _session("finished", *_BODY, "slid", "expires", "finished"),
+    LEASE: _session("lease", "ticket", "token", "until", "holder"),
+    QUEUE: ("queue",),
+    LOCK: _session("lock", "token", "kept", "released"),
+    DEED: _session("deed", "id", "time"),
+    DUE: ("due",),
+}
+_NULLS = {group: (None,) * len(names) for group, names in _GROUPS.items()}
+
+
+def columns_of(groups: int) -> tuple[str, ...]:
+    """The names of the columns in ``groups``, in order."""
+    return tuple(name for group, names in _GROUPS.items() if groups & group for name in names)
+
+
+COLUMNS = columns_of(ALL)
+"""All but the primary key."""
+
+_encode_queue = msgspec.msgpack.Encoder().encode
+_decode_queue = msgspec.msgpack.Decoder(tuple[state.Waiter, ...]).decode
+
+
+# A row read ------------------------------------------------------------------
+
+
+def decode(row: Sequence[Any]) -> tuple[state.Key, int]:
+    """The key that ``row`` (all of `COLUMNS`) holds, and when it is due.
+
+    Raises: ValueError (msgspec's errors are some) for a row that is none of ours.
+    """
+    (
+        payload, life, version, write, owner, started, updated, idle, ends, slid, expires,
+        f_payload, f_life, f_version, f_write, f_owner, f_started, f_updated, f_idle, f_ends,
+        f_slid, f_expires, f_finished,
+        ticket, lease_token, until, holder,
+        queue,
+        token, kept, released,
+        deed_id, deed_time,
+        due,
+    ) = row  # fmt: skip
+    active = finished = lock = deed = None
+    if life is not None:
+        _check(payload, owner, life, version, write, started, updated, slid, idle, ends, expires, 0)
+        active = Record(
+            Meta(life, version, write, owner.decode(), started, updated, slid, idle, ends, expires),
+            payload,
+        )
+    if f_life is not None:
+        _check(
+            f_payload, f_owner, f_life, f_version, f_write, f_started, f_updated, f_slid, f_idle,
+            f_ends, f_expires, f_finished,
+        )  # fmt: skip
+        finished = Record(
+            Meta(
+                f_life, f_version, f_write, f_owner.decode(), f_started, f_updated, f_slid, f_idle,
+                f_ends, f_expires, f_finished,
+            ),
+            f_payload,
+        )  # fmt: skip
+    if token is not None:
+        lease = None
+        if ticket is not None:
+            _check(holder, holder, ticket, lease_token, until)
+            lease = Lease(ticket, lease_token, until, holder.decode())
+        _check(b"", b"", token, kept, released)
+        lock = Lock(lease, () if queue is None else _decode_queue(queue), token, kept, released)
+    elif ticket is not None or queue is not None:
+        raise ValueError("there is a lease or a queue, and no lock")
+    if deed_id is not None:
+        _check(b"", b"", deed_id, deed_time)
+        deed = Deed(deed_id, deed_time)
+    return Key(active, finished, lock, deed), due
+
+
+def _check(first: Any, second: Any, *numbers: Any) -> None:
+    if not (type(first) is type(second) is bytes):
+        raise ValueError("a column holds no bytes where bytes must be")
+    for number in numbers:
+        if type(number) is not int or number < 0:
+            raise ValueError(f"a column holds {number!r} where a number from 0 on must be")
+
+
+# A row written ---------------------------------------------------------------
+
+
+def changed(before: state.Key, after: state.Key) -> int:
+    """The groups of columns in which ``after`` is another than ``before``."""
+    groups = 0
+    if after.active is not before.active:
+        groups |= SLIDE if _is_slid(before.active, after.active) else ACTIVE
+    if after.finished is not before.finished:
+        groups |= FINISHED
+    if after.lock is not before.lock:
+        old, new = before.lock, after.lock
+        if old is None or new is None:
+            groups |= LEASE | QUEUE | LOCK
+        else:
+            if new.lease is not old.lease:
+                groups |= LEASE
+            if new.queue is not old.queue:
+                groups |= QUEUE
+            if (new.token, new.kept, new.released) != (old.token, old.kept, old.released):
+                groups |= LOCK
+    if after.deed is not before.deed:
+        groups |= DEED
+    return groups
+
+
+def _is_slid(before: state.Record | None, after: state.Record | None) -> bool:
+    """Whether the one differs from the other by a slide alone."""
+    return (
+        before is not None
+        and after is not None
+        and before.payload is after.payload
+        and before.meta.stamp == after.meta.stamp
+    )
+
+
+def values_of(key: state.Key, due: int, groups: int) -> list[Any]:
+    """What ``key`` holds in the columns of ``groups``, in order."""
+    values: list[Any] = []
+    if groups & ACTIVE:
+        if key.active is None:
+            values += _NULLS[BODY] + _NULLS[SLIDE]
+        else:
+            meta = key.active.meta
+            if groups & BODY:
+                values += _body(key.active)
+            values += (meta.slid, meta.expires)
+    if groups & FINISHED:
+        if key.finished is None:
+            values += _NULLS[FINISHED]
+        else:
+            meta = key.finished.meta
+            values += _body(key.finished)
+            values += (meta.slid, meta.expires, meta.finished)
+    if groups & (LEASE | QUEUE | LOCK):
+        values += _lock(key.lock, groups)
+    if groups & DEED:
+        values += _NULLS[DEED] if key.deed is None else (key.deed.id, key.deed.time)
+    if groups & DUE:
+        values.append(due)
+    return values
+
+
+def _body(record: state.Record) -> tuple[Any, ...]:
+    meta = record.meta
+    return (
+        record.payload, meta.life, meta.version, meta.write, meta.owner.encode(), meta.started,
+        meta.updated, meta.idle, meta.ends,
+    )  # fmt: skip
+
+
+def _lock(lock: state.Lock | None, groups: int) -> list[Any]:
+    values: list[Any] = []
+    if groups & LEASE:
+        lease = None if lock is None else lock.lease
+        values += (
+            _NULLS[LEASE]
+            if lease is None
+            else (lease.ticket, lease.token, lease.until, lease.holder.encode())
+        )
+    if groups & QUEUE:
+        values.append(None if lock is None or not lock.queue else _encode_queue(lock.queue))
+    if groups & LOCK:
+        values += _NULLS[LOCK] if lock is None else (lock.token, lock.kept, lock.released)
+    return values

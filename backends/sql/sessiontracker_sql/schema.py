@@ -1,0 +1,90 @@
+"""The tables, and how they came to be: one step a version.
+
+One row a key: its active session, its finished one, its lock and its memory side by
+side, so that a step on a key concerns exactly one row, and all that shares a type and
+a scope is one range of the primary key. Nothing is compared but bytes and integers:
+no collation can fold two keys into one.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table
+from sqlalchemy.dialects import mysql
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
+from sqlalchemy.types import TypeEngine
+
+__all__ = ["Tables"]
+
+
+class Tables:
+    """The tables under a common prefix. ``metadata`` holds them all."""
+
+    def __init__(self, prefix: str = "sessiontracker_") -> None:
+        self.metadata = MetaData()
+        self.keys = Table(
+            f"{prefix}keys",
+            self.metadata,
+            Column("type", _bytes(255), primary_key=True),
+            Column("scope", _bytes(64), primary_key=True),
+            Column("key", _bytes(1025), primary_key=True),
+            *_session("active"),
+            *_session("finished"),
+            Column("finished_finished", BigInteger),
+            Column("lease_ticket", BigInteger),
+            Column("lease_token", BigInteger),
+            Column("lease_until", BigInteger),
+            Column("lease_holder", _bytes()),
+            Column("queue", _bytes()),
+            Column("lock_token", BigInteger),
+            Column("lock_kept", BigInteger),
+            Column("lock_released", BigInteger),
+            Column("deed_id", BigInteger),
+            Column("deed_time", BigInteger),
+            # No later than when there is something to reap: what only moves it further
+            # away leaves it alone, and with it the index.
+            Column("due", BigInteger, nullable=False),
+        )
+        self.due = Index(f"{prefix}keys_due", self.keys.c.due)
+        self.schema = Table(
+            f"{prefix}schema",
+            self.metadata,
+            Column("version", Integer, primary_key=True, autoincrement=False),
+            # The oldest version whose code may still use these tables.
+            Column("oldest", Integer, nullable=False),
+        )
+
+    def steps(self) -> list[list[ExecutableDDLElement]]:
+        """What makes version n + 1 of version n, for every n from 0 on.
+
+        A step that is out in the world is never changed: what it made is the next one's
+        to alter.
+        """
+        return [[CreateTable(self.keys), CreateIndex(self.due), CreateTable(self.schema)]]
+
+    oldest = 1
+    """The oldest version whose code may use what the last step made."""
+
+
+def _session(place: str) -> list[Column[object]]:
+    return [
+        Column(f"{place}_payload", _bytes(2**32 - 1)),
+        Column(f"{place}_life", BigInteger),
+        Column(f"{place}_version", BigInteger),
+        Column(f"{place}_write", BigInteger),
+        Column(f"{place}_owner", _bytes()),
+        Column(f"{place}_started", BigInteger),
+        Column(f"{place}_updated", BigInteger),
+        Column(f"{place}_idle", BigInteger),
+        Column(f"{place}_ends", BigInteger),
+        Column(f"{place}_slid", BigInteger),
+        Column(f"{place}_expires", BigInteger),
+    ]
+
+
+def _bytes(most: int = 2**24 - 1) -> TypeEngine[bytes]:
+    """Bytes, ``most`` of them; short ones may stand in a key."""
+    if most < 2**16:
+        other: TypeEngine[bytes] = mysql.VARBINARY(most)
+    else:
+        other = mysql.MEDIUMBLOB() if most < 2**24 else mysql.LONGBLOB()
+    return LargeBinary().with_variant(other, "mysql", "mariadb")

@@ -1,0 +1,174 @@
+"""SQLite: the machine itself, in one transaction a batch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy.dialects import sqlite
+
+from sessiontracker.backend import Asked, BackendError, operations
+
+from .batch import Batch, place_of
+from .database import Database
+from .failures import InDoubtError, is_own, outcome_of, raised
+from .migration import migrate
+from .options import Options
+from .schema import Tables
+from .statements import Statements
+from .whole import page, reap
+
+__all__ = ["SQLiteStore"]
+
+_FAILURES = (sqlite3.Error, OverflowError, ValueError, InDoubtError)
+_REAPED_AT_ONCE = 250  # rows in one transaction, so that others get in between
+
+
+class SQLiteStore:
+    """A `BlockingStore` on one file, which other processes may use at the same time."""
+
+    look_every = 1.0
+    poll_every = 0.003
+    batch = 256
+
+    def __init__(self, options: Options) -> None:
+        self._now = options.clock
+        self._create = options.create_tables
+        self._statements = Statements(Tables(options.table_prefix), sqlite.dialect())
+        self._database = Database(
+            options.path, synchronous=options.synchronous, timeout=options.timeout
+        )
+        self._claims: list[int] = []
+
+    def open(self) -> None:
+        database = self._database
+        try:
+            database.open(create=self._create)
+            database.write(lambda cursor: migrate(cursor, self._statements, create=self._create))
+        except (sqlite3.Error, InDoubtError) as error:
+            database.close()
+            raise raised(error, database.path, database.timeout) from error
+        except BackendError as error:
+            database.close()
+            raise BackendError(f"{database.path}: {error}") from None
+
+    def close(self) -> None:
+        self._database.close()
+
+    def claims(self) -> Sequence[int]:
+        return self._claims
+
+    # Batches ---------------------------------------------------------------------
+
+    def execute(self, asked: Sequence[Asked]) -> list[operations.Outcome]:
+        self._claims = []
+        steps = [operation for operation in asked if isinstance(operation, operations.Operation)]
+        outcomes = self._steps(steps) if steps else []
+        if len(steps) == len(asked):
+            return outcomes
+        following = iter(outcomes)
+        return [
+            next(following)
+            if isinstance(operation, operations.Operation)
+            else self._whole(operation)
+            for operation in asked
+        ]
+
+    def _steps(self, steps: Sequence[operations.Operation]) -> list[operations.Outcome]:
+        try:
+            if all(map(_may_only_read, steps)):
+                return self._read(steps)
+            return self._write(steps)
+        except _FAILURES as error:
+            if len(steps) > 1 and is_own(error):
+                return [self._steps([step])[0] for step in steps]
+            return [self._outcome(error)] * len(steps)
+
+    def _write(self, steps: Sequence[operations.Operation]) -> list[operations.Outcome]:
+        def work(cursor: sqlite3.Cursor) -> tuple[list[operations.Outcome], list[int]]:
+            now = self._now()  # with the write lock held: later than all that was written before
+            batch = Batch(cursor, self._statements)
+            outcomes = [batch.step(step, now) for step in steps]
+            batch.write()
+            return outcomes, batch.claims
+
+        outcomes, claims = self._database.write(work)
+        self._claims += claims
+        return outcomes
+
+    def _read(self, steps: Sequence[operations.Operation]) -> list[operations.Outcome]:
+        """What changes nothing, from a snapshot; what does, such as a slide that is due, again
+        in a transaction that writes."""
+
+        def work(cursor: sqlite3.Cursor) -> tuple[list[operations.Outcome], list[int]]:
+            batch = Batch(cursor, self._statements)
+            outcomes = [batch.step(step, now) for step in steps]
+            again = [i for i, step in enumerate(steps) if batch.has_changed(step.address)]
+            return outcomes, again
+
+        # Before the snapshot: one that is older than the clock may show as expired what
+        # somebody has prolonged since.
+        now = self._now()
+        read = self._database.read_once if len(steps) == 1 else self._database.read
+        outcomes, again = read(work)
+        if again:
+            written = self._write([steps[i] for i in again])
+            for i, outcome in zip(again, written, strict=True):
+                outcomes[i] = outcome
+        return outcomes
+
+    # The store as a whole --------------------------------------------------------
+
+    def _whole(self, operation: Asked) -> operations.Outcome:
+        try:
+            if isinstance(operation, operations.Scan):
+                return self._page(operation)
+            if isinstance(operation, operations.Reap):
+                return self._reap(operation.limit)
+            self._database.read_once(
+                lambda cursor: cursor.execute(self._statements.version).fetchone()
+            )
+            return operations.Pong(self._now())
+        except _FAILURES as error:
+            return self._outcome(error)
+
+    def _page(self, scan: operations.Scan) -> operations.Outcome:
+        now = self._now()
+        return self._database.read(lambda cursor: page(cursor, self._statements, scan, now))
+
+    def _reap(self, limit: int) -> operations.Outcome:
+        gone = 0
+        more = True
+        while more and gone < limit:
+            rows = min(limit - gone, _REAPED_AT_ONCE)
+            count, claims, more = self._database.write(
+                lambda cursor, rows=rows: reap(cursor, self._statements, rows, self._now())
+            )
+            gone += count
+            self._claims += claims
+        return operations.Reaped(gone)
+
+    def _outcome(self, error: Exception) -> operations.Outcome:
+        return outcome_of(error, self._database.path, self._database.timeout)
+
+    # Waiting ---------------------------------------------------------------------
+
+    def look(self, waiting: Mapping[int, operations.Address]) -> Collection[int]:
+        if not self._database.has_changed():
+            return ()
+
+        def work(cursor: sqlite3.Cursor) -> list[int]:
+            holders: list[int] = []
+            for address in set(waiting.values()):
+                row = cursor.execute(self._statements.holder, place_of(address)).fetchone()
+                if row is not None and row[0] in waiting:
+                    holders.append(row[0])
+            return holders
+
+        return self._database.read(work)
+
+
+def _may_only_read(operation: operations.Operation) -> bool:
+    return isinstance(operation, operations.Read) or (
+        isinstance(operation, operations.Start) and operation.read
+    )

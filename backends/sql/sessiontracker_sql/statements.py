@@ -1,0 +1,114 @@
+"""The statements, built once and compiled once, as text and the order of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Dialect,
+    and_,
+    bindparam,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy import delete as delete_from
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement, ColumnElement
+
+from .rows import COLUMNS, columns_of
+from .schema import Tables
+
+__all__ = ["Statements"]
+
+PLACE = ("type", "scope", "key")
+# SQLAlchemy writes an offset for SQLite in any case, by default as one more parameter.
+_FROM_THE_FIRST: ColumnElement[int] = literal_column("0")
+
+
+class Statements:
+    """What a backend says to its database. Parameters stand in the order given here."""
+
+    def __init__(self, tables: Tables, dialect: Dialect) -> None:
+        self.tables = tables
+        self._dialect = dialect
+        self._updates: dict[int, str] = {}
+        keys = tables.keys.c
+        values = [keys[name] for name in COLUMNS]
+        place = [keys[name] for name in PLACE]
+        here = and_(*(keys[name] == bindparam(f"at_{name}") for name in PLACE))
+        at = [f"at_{name}" for name in PLACE]
+        every: list[Any] = [*values, *place]
+        self._here, self._at = here, at
+
+        # (type, scope, key): all of `COLUMNS`
+        self.load = self._compile(select(*values).where(here), at)
+        # (type, scope, key): who has the lock
+        self.holder = self._compile(select(keys.lease_ticket).where(here), at)
+        # type, scope, key, and all of `COLUMNS`
+        self.insert = self._compile(insert(tables.keys), [*PLACE, *COLUMNS])
+        # The same three
+        self.delete = self._compile(delete_from(tables.keys).where(here), at)
+
+        # Two statements for a page, since not every database finds (scope, key) > (?, ?)
+        # in an index: (type, scope, key, limit), what follows within the scope …
+        within = select(*every).where(
+            keys.type == bindparam("at_type"),
+            keys.scope == bindparam("at_scope"),
+            keys.key > bindparam("at_key"),
+        )
+        self.page_within = self._compile(
+            within.order_by(keys.key).limit(bindparam("most")).offset(_FROM_THE_FIRST),
+            [*at, "most"],
+        )
+        # … and (type, scope, limit), what follows behind it.
+        behind = select(*every).where(
+            keys.type == bindparam("at_type"), keys.scope > bindparam("at_scope")
+        )
+        self.page_behind = self._compile(
+            behind.order_by(keys.scope, keys.key).limit(bindparam("most")).offset(_FROM_THE_FIRST),
+            [*at[:2], "most"],
+        )
+        # (now in ms, limit): what there is to reap, oldest first
+        due = select(*every).where(keys.due <= bindparam("now")).order_by(keys.due)
+        self.due = self._compile(
+            due.limit(bindparam("most")).offset(_FROM_THE_FIRST), ["now", "most"]
+        )
+
+        schema = tables.schema.c
+        self.version = self._compile(
+            select(schema.version, schema.oldest).order_by(schema.version.desc()), []
+        )
+        self.note_version = self._compile(insert(tables.schema), ["version", "oldest"])
+
+    def update(self, groups: int) -> str:
+        """The columns of ``groups``, in order, then (type, scope, key)."""
+        statement = self._updates.get(groups)
+        if statement is None:
+            names = columns_of(groups)
+            changed = update(self.tables.keys).where(self._here)
+            values: dict[str, BindParameter[Any]] = {
+                name: bindparam(f"new_{name}") for name in names
+            }
+            statement = self._compile(
+                changed.values(values), [*(f"new_{name}" for name in names), *self._at]
+            )
+            self._updates[groups] = statement
+        return statement
+
+    def ddl(self, version: int) -> list[str]:
+        """What makes this version of the tables of the one before."""
+        return [
+            str(element.compile(dialect=self._dialect))
+            for element in self.tables.steps()[version - 1]
+        ]
+
+    def _compile(self, statement: ClauseElement, names: Sequence[str]) -> str:
+        compiled = statement.compile(dialect=self._dialect)
+        assert isinstance(compiled, SQLCompiler)
+        if compiled.positiontup != list(names):
+            raise AssertionError(f"parameters in another order: {compiled.positiontup}")
+        return str(compiled)
