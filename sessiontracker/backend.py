@@ -19,6 +19,7 @@ from .contract import (
     new_id,
 )
 from .errors import BackendError, BackendUnavailableError, ConfigurationError
+from .hookspecs import hookimpl
 from .threaded import AsyncThreadedBackend, ThreadedBackend
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "StoragePlugin",
     "ThreadedBackend",
     "Wakes",
+    "hookimpl",
     "machine",
     "new_id",
     "operations",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sessiontracker.hookspecs import hookimpl
-
 from sessiontracker.backend import (
     AsyncThreadedBackend,
     BackendOptions,
@@ -11,6 +9,7 @@ from sessiontracker.backend import (
     LockingPlugin,
     StoragePlugin,
     ThreadedBackend,
+    hookimpl,
 )
 
 from .options import Options
