@@ -38,6 +38,7 @@ from .operations import (
     Page,
     Ping,
     Pong,
+    Read,
     Reap,
     Reaped,
     Scan,
@@ -66,12 +67,12 @@ class _Store:
         """The outcome, and the ticket that was given a claim (0: none)."""
         now = self._clock()
         address = operation.address
-        name = address.slot
+        name = address.slot if address.scope else address
         before = self.slots.get(name, EMPTY)
         after, outcome = apply(before, operation, now)
         if after is before:
             return outcome, 0
-        more = _count(after) - _count(before)
+        more = _count(after, address.key) - _count(before, address.key)
         if more > 0 and self._max_sessions is not None:
             if self.sessions + more > self._max_sessions:
                 self.reap(now, FOREVER)
@@ -151,8 +152,10 @@ def _place(name: Address) -> str:
     return f"{name.scope}/{name.key}"
 
 
-def _count(slot: Slot) -> int:
-    return sum((key.active is not None) + (key.finished is not None) for key in slot.keys.values())
+def _count(slot: Slot, stored: str) -> int:
+    """How many sessions there are under a key: none, the active one, the finished one, both."""
+    key = slot.keys.get(stored)
+    return 0 if key is None else (key.active is not None) + (key.finished is not None)
 
 
 class AsyncMemoryBackend(AsyncBackend):
@@ -167,9 +170,10 @@ class AsyncMemoryBackend(AsyncBackend):
 
     def _at_once(self, operation: Operation) -> Outcome:
         outcome, ticket = self._store.step(operation)
-        self._wakes.note(operation, outcome)
-        if ticket:
-            self._wakes.wake(ticket)
+        if type(operation) is not Read:
+            self._wakes.note(operation, outcome)
+            if ticket:
+                self._wakes.wake(ticket)
         return outcome
 
     async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:

@@ -144,7 +144,12 @@ class AsyncSessionTracker(AsyncTrackerCore):
 
         Raises: SessionNotFoundError, SessionFinishedError, SessionDecodeError.
         """
-        store, address, key, _ = await self._named(what, key, id, owner)
+        # The hottest of all calls: what is bound already is not asked for.
+        store = self._stores.get(what) if isinstance(what, type) else None
+        if store is not None:
+            address = store.binding.address(key, id, owner)
+        else:
+            store, address, key, _ = await self._named(what, key, id, owner)
         binding = store.binding
         operation = Read(address, False, touch, binding.touch_every)
         outcome = await store.storage.ask(operation)

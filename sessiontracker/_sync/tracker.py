@@ -145,7 +145,12 @@ class SessionTracker(TrackerCore):
 
         Raises: SessionNotFoundError, SessionFinishedError, SessionDecodeError.
         """
-        store, address, key, _ = self._named(what, key, id, owner)
+        # The hottest of all calls: what is bound already is not asked for.
+        store = self._stores.get(what) if isinstance(what, type) else None
+        if store is not None:
+            address = store.binding.address(key, id, owner)
+        else:
+            store, address, key, _ = self._named(what, key, id, owner)
         binding = store.binding
         operation = Read(address, False, touch, binding.touch_every)
         outcome = store.storage.ask(operation)
