@@ -46,7 +46,6 @@ DISTRIBUTIONS = {
     "attr": (("",), True),
     "pytest": (("testing",), False),
     "_pytest": (("testing",), False),
-    "hypothesis": (("testing",), False),
 }
 
 
