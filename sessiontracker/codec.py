@@ -170,7 +170,7 @@ class SessionCodec(Generic[S]):
         self._in_order = shapes.in_order(cls)
 
     def encode(self, session: S) -> bytes:
-        """The payload to store. It can be decoded: a value of the wrong type is found here.
+        """The payload to store. It is decoded once: a value of the wrong type is found here.
 
         Raises: SessionEncodeError, SessionTooLargeError.
         """
@@ -178,7 +178,8 @@ class SessionCodec(Generic[S]):
         try:
             if carried is None:
                 body = self._encode_body(session)
-                self._decode_body(body)
+                if self._decode_body(body) != session:
+                    self._check_lossless(self._body(self.codec), body)
                 payload = self._header + body
             else:
                 payload = self._encode_carried(session, carried)
@@ -259,13 +260,28 @@ class SessionCodec(Generic[S]):
     def _encode_carried(self, session: S, carried: _Carried) -> bytes:
         """Encode a session together with what was read with it, as its own writer had it."""
         ready = self._body(carried.codec)
-        plain = ready.decode_plain(ready.encode(session)) | carried.unknown
+        body = ready.encode(session)
+        if ready.decode(body) != session:
+            self._check_lossless(ready, body)
+        plain = ready.decode_plain(body) | carried.unknown
         for name, (as_read, ordered) in carried.nested.items():
             if self._in_order(getattr(session, self._fields[name])) == ordered:
                 plain[name] = as_read
-        body = ready.encode_plain(plain)
-        ready.decode(body)
-        return _header(carried.codec, carried.schema, _MIXED) + body
+        return _header(carried.codec, carried.schema, _MIXED) + ready.encode_plain(plain)
+
+    def _check_lossless(self, ready: _Body, body: bytes) -> None:
+        """Refuse a value of a class with fields that the declared one has not.
+
+        (A session may differ from what is read again and nothing be lost: NaN is not NaN.)
+        """
+        written = ready.decode_plain(body)
+        known = ready.decode_plain(ready.encode(ready.decode(body)))
+        for name in written:
+            if name not in known or _loses(written[name], known[name]):
+                raise ValueError(
+                    "a value in it has fields that the declared type does not have, and they "
+                    f"would be lost - at `$.{name}`"
+                )
 
     def _body(self, name: str) -> _Body:
         body = self._bodies.get(name)

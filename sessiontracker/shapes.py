@@ -73,22 +73,39 @@ def dump(value: Any) -> Any:
     adapter = _adapter_of_value(value)
     plain = _dump_as(adapter, value, "json")
     if _dump_as(adapter, load(type(value), plain), "python") != _dump_as(adapter, value, "python"):
-        raise ValueError(f"a {type(value).__name__} does not come back as it was written")
+        raise ValueError(
+            f"a {type(value).__name__} would not come back as it is: it holds what pydantic masks "
+            "or leaves out when it is dumped"
+        )
     return plain
 
 
 def load(kind: Any, plain: Any) -> Any:
-    """msgspec's ``dec_hook``: the value of a type of pydantic's that was dumped as ``plain``."""
-    return _adapter(kind).validate_json(_JSON.encode(plain), by_alias=False, by_name=True)
+    """msgspec's ``dec_hook``: the value of a type of pydantic's that was dumped as ``plain``.
+
+    Raises: ValueError, which names what is wrong without showing the data.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(kind).validate_json(_JSON.encode(plain), by_alias=False, by_name=True)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        raise ValueError(
+            "; ".join(
+                f"{'.'.join(map(str, one['loc']))}: {one['msg']}".lstrip(": ") for one in found
+            )
+        ) from None
 
 
 def _adapter_of_value(value: Any) -> TypeAdapter[Any]:
-    if "pydantic" not in sys.modules:  # then it cannot be a value of pydantic's
-        raise NotImplementedError
+    kind = cast("Hashable", type(value))
     try:
-        return _adapter(cast("Hashable", type(value)))
+        if "pydantic" in sys.modules:  # else it cannot be a value of pydantic's
+            return _adapter(kind)
     except Exception:
-        raise NotImplementedError from None
+        pass
+    raise TypeError(f"neither msgspec nor pydantic can encode a {type(value).__qualname__} there")
 
 
 def _dump_as(adapter: TypeAdapter[Any], value: Any, mode: Literal["json", "python"]) -> Any:
