@@ -50,6 +50,7 @@ from .operations import (
 from .state import (
     FREE,
     NOTHING,
+    REMEMBERED,
     Deed,
     Key,
     Lease,
@@ -170,15 +171,18 @@ def _refuse_writer(
 # Repeats ---------------------------------------------------------------------
 
 
-def _is_overtaken(key: Key, operation: Any, ms: int) -> bool:
-    """Whether somebody else's deed is younger than the first sending of a repeat."""
+def _is_past_telling(key: Key, operation: Any, ms: int) -> bool:
+    """Whether a repeat, whose own doing is nowhere to be seen, may have been done all the same.
+
+    It was, and what it did has gone; or others have been here since it was first sent; or that
+    was so long ago that the key may have forgotten it.
+    """
+    if operation.age == 0:
+        return False
     deed = key.deed
-    return (
-        operation.age > 0
-        and deed is not None
-        and deed.id != operation.id
-        and deed.time >= ms - operation.age
-    )
+    if deed is None:
+        return bool(operation.age >= REMEMBERED)
+    return bool(deed.id == operation.id or deed.time >= ms - operation.age)
 
 
 def _was_perhaps_done(key: Key, operation: Any, ms: int) -> bool:
@@ -193,7 +197,7 @@ def _was_perhaps_done(key: Key, operation: Any, ms: int) -> bool:
     for record in (key.active, key.finished):
         if record is not None and record.meta.life == stamp.life:
             return bool(record.meta.version > stamp.version + 1)
-    return _is_overtaken(key, operation, ms)
+    return _is_past_telling(key, operation, ms)
 
 
 # The session -----------------------------------------------------------------
@@ -208,17 +212,19 @@ def _start(key: Key, operation: Start, now: int) -> Step:
             # A repeat: whoever changed it since, this one has started what it started.
             meta = replace(record.meta, version=version, write=operation.id, finished=0)
             return key, Saved(meta)
-    if _is_lost(key, operation.lock):
-        return key, Lost()
-    if key.active is not None:
+    lost = _is_lost(key, operation.lock)
+    if key.active is not None and not lost:
         if operation.read:
+            key = _register(key, operation.lock, ms)
             return _found(key, key.active, operation.touch_every, ms)
         return key, InProgress(Found(key.active.meta, key.active.payload))
+    if _is_past_telling(key, operation, ms):
+        return key, Unknown()
+    if lost:
+        return key, Lost()
     locked = _locked(key, operation.lock, ms)
     if locked is not None:
         return key, locked
-    if _is_overtaken(key, operation, ms):
-        return key, Unknown()
     key = _begin(_register(key, operation.lock, ms), operation, life, version, ms)
     assert key.active is not None
     return key, Saved(key.active.meta)
@@ -309,13 +315,11 @@ def _finish(key: Key, operation: Finish, now: int) -> Step:
     finished = key.finished
     if finished is not None and finished.meta.write == operation.id:
         return key, _finished_outcome(operation, finished)
-    if operation.age and key.deed is not None and key.deed.id == operation.id:
-        return key, Unknown()  # done, and not kept: there is nothing left to answer with
+    if operation.stamp is None and _is_past_telling(key, operation, ms):
+        return key, Unknown()
     refusal = _refuse_writer(key, operation, ms)
     if refusal is not None:
         return key, Unknown() if _was_perhaps_done(key, operation, ms) else refusal
-    if operation.stamp is None and _is_overtaken(key, operation, ms):
-        return key, Unknown()
     active = key.active
     assert active is not None
     meta = replace(
@@ -348,10 +352,10 @@ def _resume(key: Key, operation: Resume, now: int) -> Step:
     active, finished = key.active, key.finished
     if active is not None and active.meta.write == operation.id:
         return key, Found(active.meta, active.payload)
+    if _is_past_telling(key, operation, ms):
+        return key, Unknown()
     if _is_lost(key, operation.lock):
         return key, Lost()
-    if _is_overtaken(key, operation, ms):
-        return key, Unknown()
     if active is not None:
         return key, IsActive()
     if finished is None or (operation.life and finished.meta.life != operation.life):
@@ -381,7 +385,7 @@ def _delete(key: Key, operation: Delete, now: int) -> Step:
             return key, Unknown() if _was_perhaps_done(key, operation, ms) else refusal
         key = _register(key, operation.lock, ms)
         return replace(key, active=None, deed=Deed(operation.id, ms)), Deleted(True)
-    if _is_overtaken(key, operation, ms):
+    if _is_past_telling(key, operation, ms):
         return key, Unknown()
     lives = {record.meta.life for record in (key.active, key.finished) if record is not None}
     if not lives or (operation.life and operation.life not in lives):
@@ -414,33 +418,33 @@ def _let_go(key: Key, operation: Write, ms: int) -> Key:
 
 def _acquire(key: Key, operation: Acquire, now: int) -> Step:
     ms = now // 1000
-    ticket = operation.ticket
+    ticket, start = operation.ticket, operation.start
     lock = key.lock or FREE
     lease = lock.lease
     mine = lease is not None and lease.ticket == ticket
-    # A holder's repeat starts nothing: its session was there once, and has gone since.
-    begins = operation.start is not None and not (mine and lease is not None and lease.token)
-    if (operation.read or operation.start is not None) and key.active is None and not begins:
+    token = lease.token if lease is not None and mine else 0
+    # A repeat begins nothing again: its session was there once, and has gone since.
+    was_done = token or (start is not None and key.deed is not None and key.deed.id == start.id)
+    if key.active is None and (operation.read if start is None else was_done):
         return _leave(key, ticket, ms), _absent(key)
+    if lock.released == ticket:
+        return key, Lost()  # it comes after its release: nobody would let go again
     if lease is not None and not mine:
         if operation.queue:
             return _enqueue(key, lock, lease, operation, ms)
         return _leave(key, ticket, ms), Locked(lease.holder, lease.until - ms)
-    # A repeat keeps the token that it has.
-    token = lease.token if lease is not None else 0
+    token = token or max(lock.token + 1, now)
+    until = ms + operation.lease
     lock = replace(
         lock,
-        lease=Lease(
-            ticket, token or max(lock.token + 1, now), ms + operation.lease, operation.holder
-        ),
+        lease=Lease(ticket, token, until, operation.holder),
+        token=max(lock.token, token),
+        kept=until + operation.keep,
     )
-    assert lock.lease is not None
-    token = lock.lease.token
-    key = replace(key, lock=replace(lock, token=token, kept=lock.lease.until + operation.keep))
-    if not operation.read and operation.start is None:
+    key = replace(key, lock=lock)
+    if not operation.read and start is None:
         return key, Granted(token, operation.lease)
     if key.active is None:
-        start = operation.start
         assert start is not None
         key = _begin(key, start, start.id, 1, ms)
     assert key.active is not None
