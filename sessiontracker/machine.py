@@ -212,12 +212,11 @@ def _start(key: Key, operation: Start, now: int) -> Step:
             # A repeat: whoever changed it since, this one has started what it started.
             meta = replace(record.meta, version=version, write=operation.id, finished=0)
             return key, Saved(meta)
-    lost = _is_lost(key, operation.lock)
-    if key.active is not None and not lost:
+    lost, active = _is_lost(key, operation.lock), key.active
+    if active is not None and not lost:
         if operation.read:
-            key = _register(key, operation.lock, ms)
-            return _found(key, key.active, operation.touch_every, ms)
-        return key, InProgress(Found(key.active.meta, key.active.payload))
+            return _found(_register(key, operation.lock, ms), active, operation.touch_every, ms)
+        return key, InProgress(Found(active.meta, active.payload))
     if _is_past_telling(key, operation, ms):
         return key, Unknown()
     if lost:
@@ -228,6 +227,13 @@ def _start(key: Key, operation: Start, now: int) -> Step:
     key = _begin(_register(key, operation.lock, ms), operation, life, version, ms)
     assert key.active is not None
     return key, Saved(key.active.meta)
+
+
+def _has_begun(key: Key, start: Start) -> bool:
+    """Whether what ``start`` asks for began before, as far as the key remembers."""
+    if key.deed is not None and key.deed.id == start.id:
+        return True
+    return key.finished is not None and key.finished.meta.life == start.id
 
 
 def _begin(key: Key, operation: Start, life: int, version: int, ms: int) -> Key:
@@ -424,8 +430,8 @@ def _acquire(key: Key, operation: Acquire, now: int) -> Step:
     mine = lease is not None and lease.ticket == ticket
     token = lease.token if lease is not None and mine else 0
     # A repeat begins nothing again: its session was there once, and has gone since.
-    was_done = token or (start is not None and key.deed is not None and key.deed.id == start.id)
-    if key.active is None and (operation.read if start is None else was_done):
+    begins = start is not None and not token and not _has_begun(key, start)
+    if key.active is None and not begins and (operation.read or start is not None):
         return _leave(key, ticket, ms), _absent(key)
     if lock.released == ticket:
         return key, Lost()  # it comes after its release: nobody would let go again
