@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, ValidationError, convert
 from msgspec.structs import fields
 
 from .durations import Duration
 from .errors import ConfigurationError
 from .settings import SESSION, TRACKER, BackendSettings, Reader, SessionSettings, text
 from .sources import KeyPath, Sources, dotted, read_toml, variable_name
-from .wording import did_you_mean, listed, shown
+from .wording import did_you_mean, listed, mask, masked, shown
 
 __all__ = ["BackendSettings", "Config", "SessionSettings", "Setting"]
 
@@ -60,7 +60,7 @@ class Config:
         backends: Mapping[str, Mapping[str, Any]] | UnsetType = UNSET,
         defaults: Mapping[str, Any] | UnsetType = UNSET,
         sessions: Mapping[str, Mapping[str, Any]] | UnsetType = UNSET,
-        plugins: Iterable[str] | UnsetType = UNSET,
+        plugins: Sequence[str] | UnsetType = UNSET,
         operation_timeout: Duration | UnsetType = UNSET,
         max_in_flight: int | UnsetType | None = UNSET,
     ) -> None:
@@ -100,7 +100,7 @@ class Config:
             return cls.from_mapping(config)
         if backend is None:
             _refuse_options(url, options or {})
-            return cls.from_mapping({})
+            return cls.from_mapping({}, source="the defaults")
         table = {**(options or {}), "url": url, "use": backend}
         return cls.from_mapping(
             {"backends": {backend: table}, "defaults": {"storage": backend}},
@@ -113,7 +113,7 @@ class Config:
 
         Raises: ConfigurationError.
         """
-        given: object = mapping
+        given = cast("object", mapping)
         if not isinstance(given, Mapping):
             hint = ": read a file with from_toml()" if isinstance(given, str | Path) else ""
             raise ConfigurationError(
@@ -184,6 +184,19 @@ class Config:
             explained["locking"] = storage._replace(where=f"as storage: {storage.where}")
         return explained
 
+    def explain_backend(self, name: str) -> dict[str, Setting]:
+        """Every key of a backend and where it came from, to be shown: no secrets in it."""
+        table = self._sources.data.get("backends", {}).get(name, {"use": "memory"})
+        explained: dict[str, Setting] = {}
+        for key, value in table.items():
+            path = ("backends", name, key)
+            display = masked(value, key)
+            url = self.backends[name].url if key == "url" and name in self.backends else None
+            if url is not None and url != value:
+                display = f"{value}, which is {mask(url)}"
+            explained[key] = Setting(display, self._sources.where(path))
+        return explained
+
     def where(self, *path: str) -> str:
         """How messages name a key: ``backends.hot.use in sessions.toml``."""
         return self._sources.where(path)
@@ -214,7 +227,7 @@ class Config:
         self.backends = {
             name: backend
             for name, table in tables["backends"].items()
-            if (backend := self._backend(name, self._table(("backends", name), table)))
+            if (backend := self._backend(name, table))
         }
         self._defaults = self._settings(("defaults",), tables["defaults"])
         self._sessions = {
@@ -241,18 +254,18 @@ class Config:
     def _table(self, path: KeyPath, value: object) -> dict[str, Any]:
         if isinstance(value, dict):
             return cast("dict[str, Any]", value)
-        self._problem(
-            path, f"{shown(value)} is no table: write [{dotted(path)}], and keys under it"
-        )
+        table = f"[{dotted(path)}]"
+        self._problem(path, f"{shown(value)} is no table: write {table}, and keys under it")
         return {}
 
-    def _backend(self, name: str, table: dict[str, Any]) -> BackendSettings | None:
+    def _backend(self, name: str, value: object) -> BackendSettings | None:
         path = ("backends", name)
+        table = self._table(path, value)
+        if not isinstance(value, dict):
+            return None
         if "use" not in table:
-            if isinstance(self._sources.data.get("backends", {}).get(name, {}), dict):
-                self._problem(
-                    path, 'say which plugin it uses, as in use = "redis", "sql", "file" or "memory"'
-                )
+            example = 'use = "redis", "sql", "file" or "memory"'
+            self._problem(path, f"say which plugin it uses, as in {example}")
             return None
         use = self._value((*path, "use"), table["use"], text)
         options = {
@@ -268,14 +281,11 @@ class Config:
     def _from_environment(self, path: KeyPath, value: Any) -> Any:
         if not isinstance(value, str) or not value.startswith(_ENVIRONMENT):
             return value
-        variable = value.removeprefix(_ENVIRONMENT)
-        found = os.environ.get(variable)
+        name = value.removeprefix(_ENVIRONMENT)
+        found = os.environ.get(name)
         if not found:
-            state = "is not set" if found is None else "is empty"
-            self._problem(
-                path,
-                f"the environment variable {variable} {state}: set it, or write the value here",
-            )
+            what = f"the environment variable {name} is {'not set' if found is None else 'empty'}"
+            self._problem(path, f"{what}: set it, or write the value here")
         return found or None
 
     def _settings(self, path: KeyPath, table: dict[str, Any]) -> dict[str, Setting]:
@@ -299,14 +309,13 @@ class Config:
             return Setting(value, where, wrong=True)
 
     def _plugin_names(self, value: object) -> tuple[str, ...]:
-        names = list(cast("Iterable[object]", value)) if isinstance(value, Iterable) else []
-        if isinstance(value, str) or not all(isinstance(name, str) for name in names):
-            names = []
-        if not names and value not in ((), []):
+        try:
+            return convert(value, tuple[str, ...])
+        except ValidationError:
             self._problem(
                 ("plugins",), f'{shown(value)} is no list of names: write plugins = ["otel"]'
             )
-        return tuple(cast("list[str]", names))
+            return ()
 
     # What is wrong -----------------------------------------------------------
 
@@ -342,7 +351,8 @@ class Config:
 
     def _only_backend(self) -> Setting:
         if len(self._names) == 1:
-            return Setting(self._names[0], f"the only backend, {self.where('backends')}")
+            chosen = "the only backend" if "backends" in self._sources.data else "default"
+            return Setting(self._names[0], chosen)
         return Setting(None, "nowhere")
 
     def _section(self, name: str | None) -> str | None:
