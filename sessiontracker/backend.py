@@ -18,6 +18,7 @@ from .contract import (
     StoragePlugin,
     new_id,
 )
+from .durations import parse_duration
 from .errors import BackendError, BackendUnavailableError, ConfigurationError
 from .hookspecs import hookimpl
 from .threaded import AsyncThreadedBackend, ThreadedBackend
@@ -44,5 +45,6 @@ __all__ = [
     "machine",
     "new_id",
     "operations",
+    "parse_duration",
     "state",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from msgspec import Struct
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sessiontracker.backend import BackendOptions, ConfigurationError
+from sessiontracker.backend import BackendOptions, ConfigurationError, parse_duration
 
 __all__ = ["Options"]
 
@@ -91,15 +91,15 @@ def _path(where: str, url: URL) -> Path:
 
 
 def _timeout(where: str, value: object) -> float:
-    number: float | None = None
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except ValueError:
-            number = None
-    if number is None or not 0 < number < 86_400:
-        raise ConfigurationError(f"{where}: {value!r} is no number of seconds above 0: write 5")
-    return number
+    ms = parse_duration(float(value) if _is_number(value) else value, path=where)
+    if not ms:
+        raise ConfigurationError(f'{where}: {value!r} leaves no time: write one like "5s"')
+    return ms / 1000
+
+
+def _is_number(value: object) -> TypeGuard[str]:
+    """Whether ``value`` is a number of seconds as a URL has it: as text."""
+    return isinstance(value, str) and value.replace(".", "", 1).isdecimal()
 
 
 def _synchronous(where: str, value: object) -> str:
