@@ -113,6 +113,9 @@ class BackendOptions(Struct, frozen=True):
     url: str | None = None
     options: Mapping[str, Any] = {}
 
+    def __repr__(self) -> str:
+        return f"BackendOptions({self.name!r})"  # the rest may be secret
+
 
 class BackendPlugin(Struct, frozen=True, kw_only=True):
     """What opens a backend. The openers connect nothing yet: ``open()`` does.
@@ -123,8 +126,8 @@ class BackendPlugin(Struct, frozen=True, kw_only=True):
     name: str
     open_async: Callable[[BackendOptions], AsyncBackend]
     open_sync: Callable[[BackendOptions], Backend]
+    api_version: int  # a literal: the API_VERSION that the plugin was written for
     capabilities: frozenset[Capability] = frozenset()
-    api_version: int = API_VERSION
 
 
 class StoragePlugin(BackendPlugin, frozen=True, kw_only=True):

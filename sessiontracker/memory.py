@@ -17,6 +17,7 @@ from typing import Any
 from ._async.wakes import AsyncWakes
 from ._sync.wakes import Wakes
 from .contract import (
+    API_VERSION,
     Asked,
     AsyncBackend,
     Backend,
@@ -261,12 +262,20 @@ _CAPABILITIES = frozenset({Capability.SCAN, Capability.FAIR, Capability.CLOCK})
 @hookimpl
 def sessiontracker_storage() -> StoragePlugin:
     return StoragePlugin(
-        name="memory", open_async=_open_async, open_sync=_open_sync, capabilities=_CAPABILITIES
+        name="memory",
+        open_async=_open_async,
+        open_sync=_open_sync,
+        api_version=API_VERSION,
+        capabilities=_CAPABILITIES,
     )
 
 
 @hookimpl
 def sessiontracker_locking() -> LockingPlugin:
     return LockingPlugin(
-        name="memory", open_async=_open_async, open_sync=_open_sync, capabilities=_CAPABILITIES
+        name="memory",
+        open_async=_open_async,
+        open_sync=_open_sync,
+        api_version=API_VERSION,
+        capabilities=_CAPABILITIES,
     )

@@ -39,12 +39,20 @@ def _open_sync(options: BackendOptions) -> ThreadedBackend:
 @hookimpl
 def sessiontracker_storage() -> StoragePlugin:
     return StoragePlugin(
-        name="sql", open_async=_open_async, open_sync=_open_sync, capabilities=_CAPABILITIES
+        name="sql",
+        open_async=_open_async,
+        open_sync=_open_sync,
+        api_version=1,
+        capabilities=_CAPABILITIES,
     )
 
 
 @hookimpl
 def sessiontracker_locking() -> LockingPlugin:
     return LockingPlugin(
-        name="sql", open_async=_open_async, open_sync=_open_sync, capabilities=_CAPABILITIES
+        name="sql",
+        open_async=_open_async,
+        open_sync=_open_sync,
+        api_version=1,
+        capabilities=_CAPABILITIES,
     )
