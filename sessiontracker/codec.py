@@ -47,6 +47,7 @@ ENVELOPE_VERSION = 1
 
 _MIXED = bytes(shapes.FINGERPRINT_BYTES)  # holds what its writer did not know: in nobody's shape
 _PLAIN: Any = dict[str, Any]
+_NO_NAN = "this codec has no NaN and no infinity: use msgpack"
 _PATH = re.compile(r"`\$\.(\w+)")
 
 S = TypeVar("S", bound=Session)
@@ -90,22 +91,15 @@ class MsgpackCodec:
 
 
 class JsonCodec:
-    """JSON, by msgspec: readable in the store. Bytes are base64, datetimes ISO 8601."""
+    """JSON, by msgspec: readable in the store. Bytes are base64, datetimes ISO 8601.
+
+    It has no NaN. Below a field that is declared as Any, what is no JSON comes back as text.
+    """
 
     name = "json"
 
     def encoder(self, kind: Any, enc_hook: Callable[[Any], Any]) -> Callable[[Any], bytes]:
-        encode = msgspec.json.Encoder(enc_hook=enc_hook).encode
-        if not shapes.holds_floats(kind):
-            return encode
-
-        def encode_finite(value: Any) -> bytes:
-            body = encode(value)
-            if b"null" in body and _has_nan(msgspec.to_builtins(value, enc_hook=enc_hook)):
-                raise ValueError("JSON has no NaN and no infinity: use the codec msgpack")
-            return body
-
-        return encode_finite
+        return msgspec.json.Encoder(enc_hook=enc_hook).encode
 
     def decoder(self, kind: Any, dec_hook: Callable[[Any, Any], Any]) -> Callable[[bytes], Any]:
         return msgspec.json.Decoder(kind, dec_hook=dec_hook).decode
@@ -179,7 +173,7 @@ class SessionCodec(Generic[S]):
             if carried is None:
                 body = self._encode_body(session)
                 if self._decode_body(body) != session:
-                    self._check_lossless(self._body(self.codec), body)
+                    self._check_lossless(self._body(self.codec), session, body)
                 payload = self._header + body
             else:
                 payload = self._encode_carried(session, carried)
@@ -262,26 +256,26 @@ class SessionCodec(Generic[S]):
         ready = self._body(carried.codec)
         body = ready.encode(session)
         if ready.decode(body) != session:
-            self._check_lossless(ready, body)
+            self._check_lossless(ready, session, body)
         plain = ready.decode_plain(body) | carried.unknown
         for name, (as_read, ordered) in carried.nested.items():
             if self._in_order(getattr(session, self._fields[name])) == ordered:
                 plain[name] = as_read
         return _header(carried.codec, carried.schema, _MIXED) + ready.encode_plain(plain)
 
-    def _check_lossless(self, ready: _Body, body: bytes) -> None:
-        """Refuse a value of a class with fields that the declared one has not.
-
-        (A session may differ from what is read again and nothing be lost: NaN is not NaN.)
-        """
-        written = ready.decode_plain(body)
-        known = ready.decode_plain(ready.encode(ready.decode(body)))
+    def _check_lossless(self, ready: _Body, session: S, body: bytes) -> None:
+        """Refuse what would not come back. (What is not equal need not be lost: NaN never is.)"""
+        decoded = ready.decode(body)
+        written, known = ready.decode_plain(body), ready.decode_plain(ready.encode(decoded))
         for name in written:
             if name not in known or _loses(written[name], known[name]):
                 raise ValueError(
                     "a value in it has fields that the declared type does not have, and they "
                     f"would be lost - at `$.{name}`"
                 )
+        for name in self._fields.values():
+            if _not_finite(getattr(session, name)) != _not_finite(getattr(decoded, name)):
+                raise ValueError(f"{_NO_NAN} - at `$.{name}`")
 
     def _body(self, name: str) -> _Body:
         body = self._bodies.get(name)
@@ -300,16 +294,20 @@ class SessionCodec(Generic[S]):
     def _unencodable(self, session: S, error: Exception) -> SessionEncodeError:
         """The error that says which field it is, where that can be found out."""
         encode = self._body(self.codec).encode_plain
+        field = ""
         for name in self._fields.values():
             try:
                 encode({name: getattr(session, name)})
             except Exception as found:
-                error = found
-                field = f".{name}"
+                error, field = found, f".{name}"
                 break
         else:
             path = _PATH.search(str(error))
-            field = f".{path[1]}" if path else ""
+            if path and path[1] in self._fields:
+                field = f".{path[1]}"
+                value = getattr(session, self._fields[path[1]])
+                if "`null`" in str(error) and _not_finite(value):
+                    error = ValueError(_NO_NAN)
         return SessionEncodeError(
             f"{_label(session)}{field} cannot be stored: {_reason(error)}; nothing was written"
         )
@@ -349,14 +347,19 @@ def _loses(as_read: Any, known: Any) -> bool:
     return False
 
 
-def _has_nan(plain: Any) -> bool:
+def _not_finite(value: Any) -> int:
+    """How many NaN and infinities are in a value of any encodable type."""
+    return _count_not_finite(msgspec.to_builtins(value, enc_hook=shapes.dump))
+
+
+def _count_not_finite(plain: Any) -> int:
     if isinstance(plain, float):
         return not math.isfinite(plain)
     if isinstance(plain, dict):
-        return any(map(_has_nan, cast("Mapping[Any, Any]", plain).values()))
+        return sum(map(_count_not_finite, cast("Mapping[Any, Any]", plain).values()))
     if isinstance(plain, (list, tuple)):
-        return any(map(_has_nan, cast("Sequence[Any]", plain)))
-    return False
+        return sum(map(_count_not_finite, cast("Sequence[Any]", plain)))
+    return 0
 
 
 def _label(session: Session) -> str:

@@ -207,7 +207,7 @@ def _is_code(name: str, value: object) -> bool:
 
 def _is_class_variable(annotation: object) -> bool:
     if isinstance(annotation, str):
-        return re.match(r"(typing\.|t\.)?ClassVar\b", annotation) is not None
+        return re.match(r"(\w+\.)*ClassVar\b", annotation) is not None
     return "ClassVar" in str(get_origin(annotation) or annotation)
 
 

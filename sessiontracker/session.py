@@ -119,6 +119,8 @@ else:
             memo[id(self)] = copy
             for name, value in fields_of(self).items():
                 setattr(copy, name, deepcopy(value, memo))
+            if hasattr(self, "_shared"):
+                copy._shared = deepcopy(self._shared, memo)
             return copy
 
         def __replace__(self, /, **changes):
@@ -275,6 +277,7 @@ def refill(session: Any, source: Any) -> None:
     for name in _COPIED:
         if hasattr(source, name):
             setattr(session, name, getattr(source, name))
+    session._carried = carried_of(source)
 
 
 def address_of(session: Any) -> Address | None:

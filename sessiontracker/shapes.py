@@ -30,7 +30,6 @@ __all__ = [
     "check_fields",
     "dump",
     "fingerprint_of",
-    "holds_floats",
     "in_order",
     "load",
 ]
@@ -188,12 +187,6 @@ def _check_custom(where: str, kind: Any) -> None:
             f"{where}: the pydantic model {name} is not fully defined: call {name}.model_rebuild() "
             "when all that it refers to is"
         )
-
-
-def holds_floats(kind: Any) -> bool:
-    """Whether a value of this type may hold a float, declared or not."""
-    loose = (inspect.FloatType, inspect.AnyType, inspect.CustomType)
-    return any(isinstance(part, loose) for part in _parts(inspect.type_info(kind)))
 
 
 def fingerprint_of(kind: Any) -> bytes:

@@ -348,8 +348,17 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("*", {"tree": Tree(children=[Fruitful()])}, r"Everything\.tree cannot .* would be lost"),
     ("*", {"person": Person.model_construct(name=3)}, r"Everything\.person cannot .*valid string"),
     ("msgpack", {"number": 2**64}, r"Everything\.number cannot be stored: can't serialize ints"),
-    ("json", {"real": math.nan}, r"Everything\.real cannot .* JSON has no NaN .* codec msgpack"),
-    ("json", {"anything": [{"a": (math.inf,)}]}, r"Everything\.anything cannot .* JSON has no NaN"),
+    (
+        "json",
+        {"real": math.nan},
+        r"Everything\.real cannot .* this codec has no NaN .* use msgpack",
+    ),
+    (
+        "json",
+        {"anything": [{"a": (math.inf,)}]},
+        r"Everything\.anything cannot .* this codec has no NaN",
+    ),
+    ("json", {"by_text": {"a": -math.inf}}, r"Everything\.by_text cannot .* this codec has no NaN"),
     ("json", {"anything": {(1, 2): 3}}, r"Everything\.anything cannot be stored: "),
 ]
 

@@ -414,6 +414,18 @@ def test_a_save_moves_the_metadata_and_nothing_else() -> None:
     )
 
 
+def test_a_session_becomes_what_was_read_later_and_stays_the_holder_s() -> None:
+    checkout = attached(Checkout(items=["book"]))
+    library.set_carried(checkout, "read before")
+    later = msgspec.msgpack.decode(b"\x81\xa4paid\xc3", type=Checkout)
+    library.attach(later, Address("t", "", "kother"), "other", meta(version=9))
+    library.refill(checkout, later)
+    assert checkout == later
+    assert (checkout.key, checkout.version, checkout.id) == ("other", 9, "other")
+    assert library.carried_of(checkout) is None
+    assert library.lock_of(checkout) == "the lock"
+
+
 def test_a_misspelt_attribute_is_refused() -> None:
     checkout = Checkout()
     with pytest.raises(AttributeError):
@@ -484,6 +496,11 @@ def test_only_a_deep_copy_copies_the_fields() -> None:
     assert copy.copy(checkout).items is checkout.items
     assert copy.deepcopy(checkout).items is not checkout.items
     assert checkout.__replace__(paid=True).paid
+    login = Login(device="ios")
+    library.set_shared(login, Profile("alice"))
+    assert copy.copy(login).shared is login.shared
+    assert copy.deepcopy(login).shared == Profile("alice")
+    assert copy.deepcopy(login).shared is not login.shared
 
 
 def test_a_deep_copy_keeps_what_two_fields_have_in_common() -> None:
