@@ -184,18 +184,16 @@ class Config:
             explained["locking"] = storage._replace(where=f"as storage: {storage.where}")
         return explained
 
-    def explain_backend(self, name: str) -> dict[str, Setting]:
-        """Every key of a backend and where it came from, to be shown: no secrets in it."""
-        table = self._sources.data.get("backends", {}).get(name, {"use": "memory"})
-        explained: dict[str, Setting] = {}
-        for key, value in table.items():
-            path = ("backends", name, key)
-            display = masked(value, key)
-            url = self.backends[name].url if key == "url" and name in self.backends else None
-            if url is not None and url != value:
-                display = f"{value}, which is {mask(url)}"
-            explained[key] = Setting(display, self._sources.where(path))
-        return explained
+    def explain_backends(self) -> dict[str, dict[str, Setting]]:
+        """Every key of every backend and where it came from, without its secrets.
+
+        Those whose ``use`` is wrong are left out.
+        """
+        return {name: self._explain_backend(name) for name in self.backends}
+
+    def explain_tracker(self) -> dict[str, Setting]:
+        """What concerns the tracker as a whole, and where it came from."""
+        return dict(self._tracker)
 
     def where(self, *path: str) -> str:
         """How messages name a key: ``backends.hot.use in sessions.toml``."""
@@ -235,12 +233,14 @@ class Config:
             for name, table in tables["sessions"].items()
         }
         self.plugins = self._plugin_names(top.get("plugins", ()))
-        values = {
-            key: self._value((key,), top[key], reader) if key in top else Setting(unless_set, "")
+        self._tracker = {
+            key: self._value((key,), top[key], reader)
+            if key in top
+            else Setting(unless_set, "default")
             for key, (reader, unless_set) in TRACKER.items()
         }
-        self.operation_timeout = values["operation_timeout"].value
-        self.max_in_flight = values["max_in_flight"].value
+        self.operation_timeout = self._tracker["operation_timeout"].value
+        self.max_in_flight = self._tracker["max_in_flight"].value
         if not self._names:
             self._problem(("backends",), "names no backend: leave it out for one in memory")
         else:
@@ -277,6 +277,19 @@ class Config:
         if url is not None and not isinstance(url, str):
             self._problem((*path, "url"), f"{shown(url)} is no URL: write it as text")
         return None if use.wrong else BackendSettings(use.value, url, options)
+
+    def _explain_backend(self, name: str) -> dict[str, Setting]:
+        backend = self.backends[name]
+        given = self._sources.data.get("backends", {}).get(name)
+        if given is None:
+            return {"use": Setting(backend.use, "default")}
+        explained: dict[str, Setting] = {}
+        for key, value in given.items():
+            display = masked(value, key)
+            if key == "url" and backend.url is not None and backend.url != value:
+                display = f"{value}, which is {mask(backend.url)}"
+            explained[key] = Setting(display, self._sources.where(("backends", name, key)))
+        return explained
 
     def _from_environment(self, path: KeyPath, value: Any) -> Any:
         if not isinstance(value, str) or not value.startswith(_ENVIRONMENT):

@@ -17,7 +17,7 @@ from .contract import API_VERSION, BackendPlugin, LockingPlugin, StoragePlugin
 from .errors import CapabilityError, ConfigurationError, PluginError, PluginNotFoundError
 from .events import Observer
 from .hookspecs import PROJECT, CodecPlugin
-from .wording import did_you_mean, listed, shown
+from .wording import did_you_mean, listed, mask, shown
 
 __all__ = ["Plugins", "registered"]
 
@@ -59,12 +59,12 @@ class Plugins:
         for name in config.plugins:
             attempt(self._load_other, name)
         for section in (None, *config.sessions):
-            codec, where, _ = config.explain(section)["codec"]
-            if codec not in self._codecs:
+            codec, where, wrong = config.explain(section)["codec"]
+            if not wrong and codec not in self._codecs:
                 attempt(self._load_codec, codec, where)
         self.codecs = self._codecs
         self.observers = tuple(self._observers)
-        if not errors:
+        if not errors and not config.problems:
             for name in config.sessions:
                 attempt(self.check_roles, name)
         self.errors = tuple(errors)
@@ -79,6 +79,11 @@ class Plugins:
         if plugins.errors and strict:
             raise _all_in_one(plugins.errors)
         return plugins
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The backends whose plugins are there, by their names in the configuration."""
+        return tuple(self._backends)
 
     def backend(self, name: str) -> BackendPlugin:
         """The plugin that opens the backend of this name in the configuration."""
@@ -126,8 +131,8 @@ class Plugins:
         codec = plugin.ask("sessiontracker_codec", CodecPlugin)
         if codec is None:
             raise PluginError(
-                f"{plugin.label} has no codec: write {listed(map(shown, CODECS))}, or the name of a "
-                "plugin that has one"
+                f"{plugin.label} has no codec: write {listed(map(shown, CODECS))}, or a plugin "
+                "that has one"
             )
         self._codecs[name] = codec.codec
 
@@ -318,7 +323,7 @@ def _missing_module(name: str, claim: _Claim) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+    return mask(" ".join(str(error).split()))
 
 
 def _all_in_one(errors: Sequence[ConfigurationError]) -> ConfigurationError:

@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from .durations import parse_duration
+from .durations import parse_duration, show_duration
 from .errors import ConfigurationError
 from .wording import did_you_mean, listed, mask, shown
 
-__all__ = ["SESSION", "TRACKER", "BackendSettings", "Reader", "SessionSettings", "text"]
+__all__ = ["SESSION", "TRACKER", "BackendSettings", "Reader", "SessionSettings", "show", "text"]
 
 _SECOND = 1_000
 _MINUTE = 60 * _SECOND
@@ -105,7 +105,7 @@ def _choice(*choices: str) -> Reader:
     return read
 
 
-_LIMIT = _duration(off=False, instead='write how long, such as "5s"')
+_LIMIT = _duration(off=False, instead='write how long, such as "30s"')
 _TIMEOUT = _duration(instead='write how long, such as "30m"')
 
 SESSION: Mapping[str, Reader] = {
@@ -130,6 +130,32 @@ SESSION: Mapping[str, Reader] = {
     "shared_retention": _duration(zero=True),
 }
 """What ``[defaults]`` and each ``[sessions.…]`` may hold."""
+
+_DURATIONS = frozenset(
+    {
+        "idle_timeout",
+        "absolute_timeout",
+        "finished_retention",
+        "touch_every",
+        "lock_lease",
+        "lock_wait",
+        "token_retention",
+        "shared_retention",
+        "operation_timeout",
+    }
+)
+
+
+def show(key: str, value: Any) -> str:
+    """A setting's value as a configuration would have it, or in words if it cannot have it."""
+    if key == "touch_every" and value is None:
+        return "a twentieth of the idle timeout"
+    if key in _DURATIONS:
+        return show_duration(value)
+    if value is None:
+        return "nowhere" if key in ("storage", "locking") else "off"
+    return str(value)
+
 
 TRACKER: Mapping[str, tuple[Reader, Any]] = {
     "operation_timeout": (_LIMIT, 5 * _SECOND),
