@@ -67,9 +67,11 @@ class SessionLock(Generic[SignalT]):
 
     @property
     def lost(self) -> SignalT:
+        if self._state == "held" and monotonic() >= self._deadline:
+            self._lose()
         if self._signal is None:
             self._signal = self._make_signal()
-            if self._state == "lost" or self.expires_in == 0.0:
+            if self._state == "lost":
                 self._signal.set()  # type: ignore[attr-defined]
         return self._signal
 
@@ -93,8 +95,12 @@ class SessionLock(Generic[SignalT]):
 
     # For the tracker
 
-    def _prolong(self, deadline: float) -> None:
+    def _prolong(self, deadline: float) -> bool:
+        """Whether it is still held, and so is held until ``deadline``."""
+        if self._state != "held":
+            return False
         self._deadline = deadline
+        return True
 
     def _lose(self) -> None:
         if self._state != "held":
@@ -108,3 +114,9 @@ class SessionLock(Generic[SignalT]):
     def _release(self) -> None:
         if self._state == "held":
             self._state = "released"
+
+    def _abandon(self) -> None:
+        """In a forked child: it never was this process's. Whoever waits for ``lost`` is gone."""
+        self._on_loss = self._signal = None
+        if self._state == "held":
+            self._state = "lost"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from math import ceil
+from typing import Any
 
 from ..contract import Asked, AsyncBackend
 from ..operations import (
@@ -44,6 +46,7 @@ class AsyncAsker:
         self.at_once = backend.at_once
         self._timeout = timeout
         self._batcher = AsyncBatcher(backend, max_in_flight)
+        self._closed = False
 
     async def ask(self, operation: Asked) -> Outcome:
         """The outcome of ``operation``; `Unavailable` and `NoAnswer` only when time is up."""
@@ -52,42 +55,64 @@ class AsyncAsker:
         began = monotonic()
         outcome = await self._batcher.ask(operation)
         if type(outcome) is Unavailable or type(outcome) is NoAnswer:
-            return await self._again(operation, outcome, began)
+            return (await self._again([operation], [outcome], began))[0]
         return outcome
 
     async def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
         """The outcomes of all ``operations``, in as few round trips as possible."""
+        began = monotonic()
+        return await self._again(operations, await self.ask_once(operations), began)
+
+    async def ask_once(self, operations: Sequence[Asked]) -> list[Outcome]:
+        """As `ask_all`, for one who asks again by itself."""
         if self.at_once is not None:
             return [await self.ask(operation) for operation in operations]
-        began = monotonic()
-        outcomes = await self._batcher.ask_all(operations)
-        for index, outcome in enumerate(outcomes):
-            if type(outcome) is Unavailable or type(outcome) is NoAnswer:
-                outcomes[index] = await self._again(operations[index], outcome, began)
-        return outcomes
+        return await self._batcher.ask_all(operations)
 
     async def _again(
-        self, operation: Asked, outcome: Unavailable | NoAnswer, began: float
-    ) -> Outcome:
-        was_sent = False
+        self, operations: Sequence[Asked], outcomes: list[Outcome], began: float
+    ) -> list[Outcome]:
+        """Ask those that have no outcome until they have, or time is up."""
+        unsettled = [index for index, outcome in enumerate(outcomes) if _is_unsettled(outcome)]
+        sent: set[int] = set()
         pause = _FIRST_PAUSE
-        while True:
-            was_sent |= type(outcome) is NoAnswer and not isinstance(operation, _HARMLESS)
-            reason = f"backend {self.name!r}: {outcome.reason}"
+        while unsettled:
+            for index in unsettled:
+                if type(outcomes[index]) is NoAnswer:
+                    if not isinstance(operations[index], _HARMLESS):
+                        sent.add(index)
             left = began + self._timeout - monotonic()
-            if left <= 0:
-                return NoAnswer(reason) if was_sent else Unavailable(reason)
+            if left <= 0 or self._closed:
+                for index in unsettled:
+                    outcomes[index] = self._given_up(outcomes[index], index in sent)
+                return outcomes
             await sleep(min(pause * random.uniform(0.5, 1.0), left))
             pause = min(pause * 2, _LONGEST_PAUSE)
-            asked = (
-                repeat(operation, round((monotonic() - began) * 1000)) if was_sent else operation
+            age = ceil((monotonic() - began) * 1000) + 1  # rather too old than too young
+            answers = await self._batcher.ask_all(
+                [
+                    repeat(operations[index], age) if index in sent else operations[index]
+                    for index in unsettled
+                ]
             )
-            answer = await self._batcher.ask(asked)
-            if type(answer) is Failed and was_sent:
-                return NoAnswer(f"backend {self.name!r}: {answer.error}")
-            if type(answer) is not Unavailable and type(answer) is not NoAnswer:
-                return answer
-            outcome = answer
+            asked, unsettled = unsettled, []
+            for index, answer in zip(asked, answers, strict=True):
+                outcomes[index] = answer
+                if _is_unsettled(answer):
+                    unsettled.append(index)
+                elif type(answer) is Failed and index in sent:
+                    # What was sent before may have been done, whatever became of the repeat.
+                    outcomes[index] = NoAnswer(f"backend {self.name!r}: {answer.error}")
+        return outcomes
+
+    def _given_up(self, outcome: Any, was_sent: bool) -> Outcome:
+        reason = f"backend {self.name!r}: {outcome.reason}"
+        return NoAnswer(reason) if was_sent else Unavailable(reason)
 
     async def close(self) -> None:
+        self._closed = True
         await self._batcher.close()
+
+
+def _is_unsettled(outcome: Outcome) -> bool:
+    return type(outcome) is Unavailable or type(outcome) is NoAnswer

@@ -23,7 +23,7 @@ from ..refusals import store_error
 from ..session import Session, is_owned, type_name
 from .asking import AsyncAsker
 from .locks import AsyncKeeper, AsyncStore
-from .runtime import AsyncTasks, open_backend
+from .runtime import AsyncMutex, AsyncTasks, open_backend
 
 __all__ = ["AsyncTrackerCore"]
 
@@ -74,8 +74,8 @@ class AsyncTrackerCore:
         self._classes: dict[str, type[Session]] = {}
         self._askers: dict[str, AsyncAsker] = {}
         self._plugins: Plugins | None = None
-        self._observers: tuple[Observer, ...] = ()
         self._tasks = AsyncTasks()
+        self._opening = AsyncMutex()
         self._keeper = AsyncKeeper(f"{socket.gethostname()}:{os.getpid()}", self._tasks)
         self._connected = False
 
@@ -96,14 +96,14 @@ class AsyncTrackerCore:
 
         Raises: ConfigurationError, BackendUnavailableError.
         """
-        if self._open:
-            return
-        await self._connect()
-        self._open = True
+        async with self._opening:
+            if not self._open:
+                await self._connect()
+                self._open = True
 
     async def _connect(self) -> None:
         self._plugins = Plugins.load(self._config)
-        self._observers = (*self._given_observers, *self._plugins.observers)
+        self._keeper.observers = (*self._given_observers, *self._plugins.observers)
         try:
             for name in self._config.backends:
                 backend = self._opener(name)
@@ -138,14 +138,13 @@ class AsyncTrackerCore:
         self._open = False
         for name in self._config.unclaimed(self._classes):
             _log.warning(
-                "sessions.%s in %s: no session type of that name was used: is it misspelt?",
-                name,
-                self._config.source,
+                "%s: no session type of that name was used: is it misspelt?",
+                self._config.where("sessions", name),
             )
         await self._disconnect()
 
     async def _disconnect(self) -> None:
-        self._keeper.renewals.close()
+        self._keeper.close()
         try:
             await self._tasks.close(_CLOSING)
         finally:
@@ -185,7 +184,9 @@ class AsyncTrackerCore:
                 "the tracker is not open: use it as a context manager, or call open() first"
             )
         if not self._connected:
-            await self._connect()
+            async with self._opening:
+                if not self._connected:
+                    await self._connect()
 
     async def _store(self, type: type[S]) -> AsyncStore[S]:
         """Where sessions of ``type`` are, checked and bound at its first use."""

@@ -5,32 +5,47 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future, Task
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from ..contract import Asked, AsyncBackend, BackendOptions, BackendPlugin
+from ..errors import SessionTrackerError
 from ..operations import NoAnswer, Outcome, Unavailable
 
 __all__ = [
     "Alarm",
     "AsyncEvent",
     "AsyncLane",
+    "AsyncMutex",
     "AsyncSignal",
     "AsyncTasks",
     "Interrupt",
+    "all_of",
     "current",
     "monotonic",
     "open_backend",
     "sleep",
 ]
 
+T = TypeVar("T")
 sleep = asyncio.sleep
+AsyncMutex = asyncio.Lock
+
+_CLOSED = "the tracker was closed"
+_STOPPED = "the event loop stopped the tracker's own task"
 
 
 def current() -> object:
     """Who is running: two calls by the same task give the same object."""
     return asyncio.current_task()
+
+
+async def all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """What each of ``calls`` comes to, all at once."""
+    if len(calls) == 1:
+        return [await calls[0]()]
+    return await asyncio.gather(*(call() for call in calls))
 
 
 def open_backend(plugin: BackendPlugin, options: BackendOptions) -> AsyncBackend:
@@ -101,6 +116,15 @@ class AsyncTasks:
 
     def __init__(self) -> None:
         self._tasks: set[Task[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def check(self) -> None:
+        """Raises: SessionTrackerError in another event loop than the first that called this."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise _elsewhere()
 
     def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begin ``work`` without waiting for it; close() does."""
@@ -114,13 +138,21 @@ class AsyncTasks:
 
     async def close(self, timeout: float) -> None:
         """Wait for what is under way, ``timeout`` seconds at most; then cancel it."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(set(self._tasks), timeout=timeout)
+        until = monotonic() + timeout
+        while self._tasks and monotonic() < until:  # what ends may begin more
+            await asyncio.wait(set(self._tasks), timeout=until - monotonic())
+        late = set(self._tasks)
         for task in late:
             task.cancel()
         if late:
             await asyncio.wait(late)
+
+
+def _elsewhere() -> SessionTrackerError:
+    return SessionTrackerError(
+        "this tracker was opened in another event loop: open one in each loop, inside of "
+        "asyncio.run()"
+    )
 
 
 class Alarm:
@@ -154,24 +186,18 @@ class Interrupt:
         self._fired = False
 
     def fire(self) -> None:
-        if self._task is not None and not self._fired:
-            self._fired = True
-            self._task.cancel()
+        """Cancel the task, unless it is the one that runs: that one is told by an error."""
+        task = self._task
+        if task is not None and not self._fired and task is not asyncio.current_task():
+            self._fired = task.cancel()
 
-    async def end(self, error: BaseException | None) -> bool:
+    def end(self, error: BaseException | None) -> bool:
         """Over: whether ``error`` is this interrupt's own cancellation, and nobody else's."""
         task, self._task = self._task, None
-        if not self._fired or task is None:
+        if task is None or not self._fired:
             return False
         own = task.uncancel() <= self._cancelling
-        if isinstance(error, asyncio.CancelledError):
-            return own
-        if own:
-            try:  # the body ended before the cancellation reached it
-                await asyncio.sleep(0)
-            except asyncio.CancelledError:
-                pass
-        return False
+        return own and isinstance(error, asyncio.CancelledError)
 
 
 class AsyncLane:
@@ -180,16 +206,24 @@ class AsyncLane:
     An operation that was handed over is carried out, also if its caller is cancelled.
     """
 
-    __slots__ = ("_execute", "_idle", "_limit", "_pending", "_runner")
+    __slots__ = ("_closed", "_execute", "_idle", "_limit", "_loop", "_pending", "_runner", "_taken")
 
     def __init__(
         self, execute: Callable[[Sequence[Asked]], Coroutine[Any, Any, list[Outcome]]], limit: int
     ) -> None:
         self._execute = execute
         self._limit = limit
+        self._loop = asyncio.get_running_loop()
         self._pending: deque[tuple[Asked, Future[Outcome]]] = deque()
+        self._taken = 0
         self._idle: Future[None] | None = None
         self._runner: Task[None] | None = None
+        self._closed = False
+
+    @property
+    def load(self) -> int:
+        """How many operations have no outcome yet."""
+        return len(self._pending) + self._taken
 
     async def ask(self, operation: Asked) -> Outcome:
         return await self._hand_over(operation)
@@ -199,43 +233,55 @@ class AsyncLane:
         return [await future for future in futures]
 
     def _hand_over(self, operation: Asked) -> Future[Outcome]:
-        loop = asyncio.get_running_loop()
-        future: Future[Outcome] = loop.create_future()
+        if asyncio.get_running_loop() is not self._loop:
+            raise _elsewhere()
+        future: Future[Outcome] = self._loop.create_future()
+        if self._closed:
+            future.set_result(Unavailable(_CLOSED))
+            return future
         self._pending.append((operation, future))
-        if self._idle is not None:
+        if self._runner is None:
+            self._runner = self._loop.create_task(self._run())
+        elif self._idle is not None:
             _resolve(self._idle)
-            self._idle = None
-        elif self._runner is None:
-            self._runner = loop.create_task(self._run())
         return future
 
     async def _run(self) -> None:
         pending = self._pending
-        while True:
-            if not pending:
-                self._idle = asyncio.get_running_loop().create_future()
-                await self._idle
-            batch = [pending.popleft() for _ in range(min(len(pending), self._limit))]
-            outcomes: Sequence[Outcome] = ()
-            try:
-                outcomes = await self._execute([operation for operation, _ in batch])
-            except Exception as error:
-                outcomes = [NoAnswer(repr(error))] * len(batch)
-            finally:
-                if len(outcomes) != len(batch):
-                    outcomes = [NoAnswer("the backend did not answer")] * len(batch)
-                _deliver(batch, outcomes)
+        try:
+            while True:
+                if not pending:
+                    self._idle = self._loop.create_future()
+                    await self._idle
+                    self._idle = None
+                batch = [pending.popleft() for _ in range(min(len(pending), self._limit))]
+                await self._take(batch)
+        finally:  # closed, or cancelled with all that its loop runs: the next to ask begins anew
+            self._runner = self._idle = None
+            left = list(pending)
+            pending.clear()
+            _deliver(left, [Unavailable(_CLOSED if self._closed else _STOPPED)] * len(left))
+
+    async def _take(self, batch: list[tuple[Asked, Future[Outcome]]]) -> None:
+        outcomes: Sequence[Outcome] = [NoAnswer("the backend did not answer")] * len(batch)
+        self._taken = len(batch)
+        try:
+            answers = await self._execute([operation for operation, _ in batch])
+            if len(answers) == len(batch):
+                outcomes = answers
+        except Exception as error:
+            outcomes = [NoAnswer(repr(error))] * len(batch)
+        finally:
+            self._taken = 0
+            _deliver(batch, outcomes)
 
     async def close(self) -> None:
-        """Stop; what is still waiting gets no answer."""
-        runner, self._runner = self._runner, None
+        """Stop; what is still waiting gets no answer, and what is asked from now on neither."""
+        self._closed = True
+        runner = self._runner
         if runner is not None:
             runner.cancel()
             await asyncio.wait([runner])
-        self._idle = None
-        left = list(self._pending)
-        self._pending.clear()
-        _deliver(left, [Unavailable("the tracker was closed")] * len(left))
 
 
 def _deliver(batch: list[tuple[Asked, Future[Outcome]]], outcomes: Sequence[Outcome]) -> None:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from ..contract import Asked, Backend
-from ..operations import Outcome, Unavailable
-from .runtime import Lane
+from ..operations import Outcome, Release, Renew, Unavailable
+from .runtime import Lane, all_of
 
 __all__ = ["Batcher"]
 
@@ -18,30 +19,44 @@ class Batcher:
     def __init__(self, backend: Backend, max_in_flight: int | None = None) -> None:
         self._lanes = [Lane(backend.execute, backend.batch) for _ in range(backend.lanes)]
         self._max_in_flight = max_in_flight
-        self.in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many operations have no outcome yet, also those whose callers have gone."""
+        return sum(lane.load for lane in self._lanes)
 
     def ask(self, operation: Asked) -> Outcome:
-        if self._max_in_flight is not None and self.in_flight >= self._max_in_flight:
-            return Unavailable(
-                f"max_in_flight = {self._max_in_flight} operations are in flight already: ask for "
-                "less at once, or raise it"
-            )
-        self.in_flight += 1
-        try:
-            return self._lane(operation).ask(operation)
-        finally:
-            self.in_flight -= 1
+        refused = self._refused(operation)
+        return self._lane(operation).ask(operation) if refused is None else refused
 
     def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
-        """All of ``operations``, in as few batches as there are lanes for them."""
+        """All of ``operations``, in as few batches as there are lanes for them, side by side."""
+        refused = self._refused(operations[0]) if operations else None
+        if refused is not None:
+            return [refused] * len(operations)
         by_lane: dict[Lane, list[int]] = {}
         for index, operation in enumerate(operations):
             by_lane.setdefault(self._lane(operation), []).append(index)
         answers: dict[int, Outcome] = {}
-        for lane, indexes in by_lane.items():
-            outcomes = lane.ask_all([operations[index] for index in indexes])
+        parts = all_of(
+            [
+                partial(lane.ask_all, [operations[index] for index in indexes])
+                for lane, indexes in by_lane.items()
+            ]
+        )
+        for indexes, outcomes in zip(by_lane.values(), parts, strict=True):
             answers.update(zip(indexes, outcomes, strict=True))
         return [answers[index] for index in range(len(operations))]
+
+    def _refused(self, operation: Asked) -> Unavailable | None:
+        """The answer where the limit is reached. What keeps or frees a lock is never refused."""
+        most = self._max_in_flight
+        if most is None or self.in_flight < most or isinstance(operation, (Renew, Release)):
+            return None
+        return Unavailable(
+            f"max_in_flight = {most} operations are in flight already: ask for less at once, or "
+            "raise it"
+        )
 
     def _lane(self, operation: Asked) -> Lane:
         if len(self._lanes) == 1 or operation.address is None:

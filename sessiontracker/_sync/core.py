@@ -146,7 +146,7 @@ class TrackerCore:
         self._disconnect()
 
     def _disconnect(self) -> None:
-        self._keeper.renewals.close()
+        self._keeper.close()
         try:
             self._tasks.close(_CLOSING)
         finally:

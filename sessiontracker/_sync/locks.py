@@ -21,9 +21,12 @@ from ..lock import SessionLock
 from ..operations import (
     Acquire,
     Address,
+    Broken,
+    Failed,
     Found,
     Granted,
     Hold,
+    IsFinished,
     Locked,
     Lost,
     Missing,
@@ -34,6 +37,7 @@ from ..operations import (
     Release,
     Released,
     Saved,
+    Stamp,
     Start,
     Unavailable,
     Unknown,
@@ -50,6 +54,11 @@ __all__ = ["Keeper", "LockContext", "LockedSession", "Store", "Target"]
 S = TypeVar("S", bound=Session)
 
 _log = logging.getLogger("sessiontracker")
+
+# Refusals after which there is neither lock nor ticket.
+_LEFT_NOTHING = (Locked, Missing, IsFinished, Lost)
+# Outcomes of a last step that say nothing of the lock.
+_SETTLED_NOTHING = (Unavailable, NoAnswer, Failed, Broken)
 
 
 class Store(Generic[S]):
@@ -70,22 +79,51 @@ class Keeper:
     def __init__(self, holder: str, tasks: Tasks) -> None:
         self.holder = holder
         self.tasks = tasks
-        self.renewals = Renewals(tasks)
-        self.held: dict[Address, object] = {}
+        self._renewals: dict[Asker, Renewals] = {}
+        self._held: dict[Address, Held] = {}
+        self._abandoned = False
 
-    def abandon(self) -> None:
-        """In a forked child: the locks are the parent's alone."""
-        for held in self.renewals.all():
-            held.lock._on_loss = None
-            held.lock._lose()
+    def hold(self, held: Held) -> None:
+        """Renew ``held`` from now on."""
+        renewals = self._renewals.get(held.asker)
+        if renewals is None:
+            # One worker a backend: one that hangs delays no other's renewals.
+            fresh = Renewals(self.tasks, held.asker)
+            renewals = self._renewals.setdefault(held.asker, fresh)
+        self._held[held.address] = held
+        renewals.add(held)
+
+    def drop(self, held: Held) -> None:
+        """Renew ``held`` no more."""
+        self._renewals[held.asker].remove(held)
+        if self._held.get(held.address) is held:
+            del self._held[held.address]
+
+    def is_held_here(self, address: Address) -> bool:
+        """Whether the very task that asks holds the lock."""
+        held = self._held.get(address)
+        return held is not None and held.by is current()
 
     def let_go(self, store: Store[Any], address: Address, ticket: int) -> None:
         """Release behind a caller that does not wait for it."""
+        if self._abandoned:
+            return
 
         def release() -> None:
             store.locking.ask(Release(address, ticket))
 
         self.tasks.start(release)
+
+    def abandon(self) -> None:
+        """In a forked child: the locks are the parent's alone, and stay as they are."""
+        self._abandoned = True
+        for held in self._held.values():
+            held.lock._abandon()
+
+    def close(self) -> None:
+        """Renew no more."""
+        for renewals in self._renewals.values():
+            renewals.close()
 
 
 class Target(Generic[S]):
@@ -152,16 +190,24 @@ class LockContext(Generic[S]):
     def _acquire(self, read: bool, start: Start | None) -> Granted:
         """Take the lock, or raise. Whatever strikes on the way leaves neither lock nor ticket."""
         keeper, store, address = self._keeper, self._store, self._address
+        keeper.tasks.check()
         ticket = new_id()
+        began = monotonic()
         try:
-            sent, granted = self._granted(ticket, read, start)
+            sent, outcome = self._asked(ticket, read, start, began)
         except BaseException:
             keeper.let_go(store, address, ticket)
             raise
+        if type(outcome) is not Granted:
+            if not isinstance(outcome, _LEFT_NOTHING):
+                keeper.let_go(store, address, ticket)
+            if type(outcome) is Locked:
+                raise self._not_acquired(outcome.holder, monotonic() - began)
+            raise refusal(outcome, store.binding, address)
         settings = store.binding.settings
-        hold = Hold(ticket, granted.token, not store.fused, settings.token_retention)
+        hold = Hold(ticket, outcome.token, not store.fused, settings.token_retention)
         label = f"{address.type!r} session {store.binding.label(address)!r}"
-        deadline = sent + granted.expires_in / 1000
+        deadline = sent + outcome.expires_in / 1000
         self._lock = SessionLock(address, hold, deadline, label, Signal)
         self._interrupt = Interrupt()
         self._lock._on_loss = self._interrupt.fire
@@ -173,15 +219,15 @@ class LockContext(Generic[S]):
             settings.token_retention,
             sent,
         )
-        keeper.renewals.add(self._held)
-        keeper.held[address] = current()
-        return granted
+        keeper.hold(self._held)
+        return outcome
 
-    def _granted(self, ticket: int, read: bool, start: Start | None) -> tuple[float, Granted]:
-        """Ask until the lock is granted: when that was asked, and the grant."""
+    def _asked(
+        self, ticket: int, read: bool, start: Start | None, began: float
+    ) -> tuple[float, Outcome]:
+        """Ask and wait until there is more to say than to wait: that, and when it was asked."""
         store, address, keeper = self._store, self._address, self._keeper
         settings = store.binding.settings
-        began = monotonic()
         wait, lease = self._target.wait, self._target.lease
         until = None if wait is None else began + wait
         warned = False
@@ -201,13 +247,9 @@ class LockContext(Generic[S]):
                     keep=settings.token_retention,
                 )
             )
-            if type(outcome) is Granted:
-                return sent, outcome
-            if type(outcome) is Locked:
-                raise self._not_acquired(outcome.holder, monotonic() - began)
             if type(outcome) is not Queued:
-                raise refusal(outcome, store.binding, address)
-            if not warned and keeper.held.get(address) is current():
+                return sent, outcome
+            if not warned and keeper.is_held_here(address):
                 warned = True
                 _log.warning(
                     "the lock of %r session %r is wanted by the very task that holds it: locks "
@@ -231,41 +273,41 @@ class LockContext(Generic[S]):
 
     def _leave(self, error: BaseException | None) -> None:
         """The body is over. With an error in it, nothing is saved and the lock is let go."""
-        keeper = self._keeper
-        keeper.renewals.remove(self._held)
-        if keeper.held.get(self._address) is current():
-            del keeper.held[self._address]
+        self._keeper.drop(self._held)
         self._lock._on_loss = None
         interrupted = self._interrupt.end(error)
-        if error is None:
-            try:
+        try:
+            if error is None:
                 self._lock.check()
-            except LockLostError:
-                keeper.let_go(self._store, self._address, self._lock._hold.ticket)
-                raise
-            finally:
-                self._lock._release()
-            return
-        self._lock._release()
-        keeper.let_go(self._store, self._address, self._lock._hold.ticket)
-        if interrupted:
-            raise lock_lost(self._store.binding, self._address) from error
+        except LockLostError:
+            self._let_go()
+            raise
+        finally:
+            self._lock._release()
+        if error is not None:
+            self._let_go()
+            if interrupted:
+                raise lock_lost(self._store.binding, self._address) from error
+
+    def _let_go(self) -> None:
+        self._keeper.let_go(self._store, self._address, self._lock._hold.ticket)
 
     def _release(self, life: int) -> Outcome:
-        return self._settled(Release(self._address, self._lock._hold.ticket, life))
+        outcome = self._settled(
+            self._store.locking, Release(self._address, self._lock._hold.ticket, life)
+        )
+        # Others have held it since it was first let go: let go it was.
+        return Released() if type(outcome) is Unknown else outcome
 
-    def _settled(self, operation: Release | Write) -> Outcome:
-        """The outcome of the step that ends the block; if it has none, the lock is let go yet."""
-        asker = self._store.locking if type(operation) is Release else self._store.storage
+    def _settled(self, asker: Asker, operation: Release | Write | Read) -> Outcome:
+        """The outcome of a step that ends the block; without one, the lock is let go yet."""
         try:
             outcome = asker.ask(operation)
         except BaseException:
-            self._keeper.let_go(self._store, self._address, self._lock._hold.ticket)
+            self._let_go()
             raise
-        if type(outcome) is Unavailable or type(outcome) is NoAnswer:
-            self._keeper.let_go(self._store, self._address, self._lock._hold.ticket)
-        if type(outcome) is Unknown and type(operation) is Release:
-            return Released()  # others have held it since it was first let go
+        if isinstance(outcome, _SETTLED_NOTHING):
+            self._let_go()
         return outcome
 
 
@@ -350,11 +392,11 @@ class LockedSession(LockContext[S]):
             changed = binding.codec.snapshot(session) != lock._baseline
             payload = binding.codec.encode(session) if changed else b""
         except BaseException:
-            self._keeper.let_go(self._store, self._address, self._lock._hold.ticket)
+            self._let_go()
             raise
         if lock._ended:
             outcome = self._release(0)
-            if changed:
+            if changed and type(outcome) is Released:
                 raise self._too_late(lock._ended)
         elif changed:
             outcome = self._save(session, meta.stamp, payload)
@@ -363,21 +405,23 @@ class LockedSession(LockContext[S]):
         if type(outcome) is not Released and type(outcome) is not Saved:
             raise refusal(outcome, binding, self._address, meta.version)
 
-    def _save(self, session: S, stamp: Any, payload: bytes) -> Outcome:
+    def _save(self, session: S, stamp: Stamp, payload: bytes) -> Outcome:
         hold, fused = self._lock._hold, self._store.fused
-        outcome = self._settled(Write(self._address, new_id(), stamp, payload, hold, release=fused))
+        outcome = self._settled(
+            self._store.storage,
+            Write(self._address, new_id(), stamp, payload, hold, release=fused),
+        )
         if type(outcome) is Saved:
             set_meta(session, outcome.meta)
         if not fused:
-            released = self._release(0)
-            if type(outcome) is Saved and type(released) is Lost:
-                return outcome  # the storage knew of no newer holder: what is saved is saved
+            # Whatever becomes of it: the storage knew of no newer holder, so what is saved is.
+            self._release(0)
         return outcome
 
     def _unchanged(self, life: int) -> Outcome:
         if self._store.fused:
             return self._release(life)
-        found = self._store.storage.ask(Read(self._address, lock=self._lock._hold))
+        found = self._settled(self._store.storage, Read(self._address, lock=self._lock._hold))
         released = self._release(0)
         if type(released) is not Released or type(found) is Lost:
             return released if type(released) is not Released else found

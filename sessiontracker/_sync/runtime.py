@@ -6,25 +6,35 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic, sleep
+from typing import TypeVar
 
 from ..contract import Asked, Backend, BackendOptions, BackendPlugin
-from ..operations import NoAnswer, Outcome
+from ..operations import NoAnswer, Outcome, Unavailable
 
 __all__ = [
     "Alarm",
     "Event",
     "Interrupt",
     "Lane",
+    "Mutex",
     "Signal",
     "Tasks",
+    "all_of",
     "current",
     "monotonic",
     "open_backend",
     "sleep",
 ]
 
+T = TypeVar("T")
 Event = threading.Event
+Mutex = threading.Lock
 current = threading.current_thread
+
+
+def all_of(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """What each of ``calls`` comes to, one after the other."""
+    return [call() for call in calls]
 
 
 def open_backend(plugin: BackendPlugin, options: BackendOptions) -> Backend:
@@ -55,6 +65,9 @@ class Tasks:
 
     def __init__(self) -> None:
         self._threads: set[threading.Thread] = set()
+
+    def check(self) -> None:
+        """Nothing: threads share a tracker."""
 
     def start(self, work: Callable[[], None]) -> None:
         """Do ``work`` now: a thread cannot be cancelled, so nothing need be done behind it."""
@@ -98,6 +111,7 @@ class Interrupt:
         """Nothing: the lock says that it is lost when it is next used."""
 
     def end(self, error: BaseException | None) -> bool:
+        """It never was."""
         return False
 
 
@@ -119,7 +133,7 @@ class Lane:
     to the first that has gathered: one thread alone pays for no other.
     """
 
-    __slots__ = ("_busy", "_execute", "_limit", "_mutex", "_pending")
+    __slots__ = ("_busy", "_closed", "_execute", "_limit", "_mutex", "_pending", "load")
 
     def __init__(self, execute: Callable[[Sequence[Asked]], list[Outcome]], limit: int) -> None:
         self._execute = execute
@@ -127,6 +141,9 @@ class Lane:
         self._mutex = threading.Lock()
         self._pending: deque[_Call] = deque()
         self._busy = False
+        self._closed = False
+        self.load = 0
+        """How many operations have no outcome yet."""
 
     def ask(self, operation: Asked) -> Outcome:
         return self._ask((operation,))[0]
@@ -140,15 +157,21 @@ class Lane:
     def _ask(self, operations: Sequence[Asked]) -> Sequence[Outcome]:
         call = _Call(operations)
         with self._mutex:
+            if self._closed:
+                return [Unavailable("the tracker was closed")] * len(operations)
+            self.load += len(operations)
             self._pending.append(call)
             leads = not self._busy
             if leads:
                 self._busy = True
             else:
                 call.turn = threading.Event()
-        if not leads:
-            assert call.turn is not None
-            call.turn.wait()
+        if call.turn is not None:
+            try:
+                call.turn.wait()
+            except BaseException:
+                self._withdraw(call)
+                raise
         if call.outcomes is None:
             self._lead()
         assert call.outcomes is not None
@@ -157,24 +180,39 @@ class Lane:
     def _lead(self) -> None:
         """Take one batch there, the caller's own operations first; then pass the lead on."""
         batch, asked = self._gathered()
-        outcomes: Sequence[Outcome] = ()
+        outcomes: Sequence[Outcome] = [NoAnswer("the backend did not answer")] * len(asked)
         try:
-            outcomes = self._execute(asked)
+            answers = self._execute(asked)
+            if len(answers) == len(asked):
+                outcomes = answers
         except Exception as error:
             outcomes = [NoAnswer(repr(error))] * len(asked)
         finally:
-            if len(outcomes) != len(asked):
-                outcomes = [NoAnswer("the backend did not answer")] * len(asked)
-            answers = iter(outcomes)
+            given = iter(outcomes)
             for call in batch:
-                call.outcomes = [next(answers) for _ in call.operations]
+                call.outcomes = [next(given) for _ in call.operations]
                 if call.turn is not None:
                     call.turn.set()
             with self._mutex:
-                following = self._pending[0].turn if self._pending else None
-                self._busy = following is not None
-            if following is not None:
-                following.set()
+                self.load -= len(asked)
+                self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Give the lead to the first that has gathered. Under the mutex."""
+        following = self._pending[0].turn if self._pending else None
+        self._busy = following is not None
+        if following is not None:
+            following.set()
+
+    def _withdraw(self, call: _Call) -> None:
+        """An exception struck the thread that waited for ``call``: nobody may wait for it."""
+        with self._mutex:
+            if call in self._pending:
+                first = self._pending[0] is call
+                self._pending.remove(call)
+                self.load -= len(call.operations)
+                if first and call.turn is not None and call.turn.is_set():
+                    self._pass_on()
 
     def _gathered(self) -> tuple[list[_Call], list[Asked]]:
         batch: list[_Call] = []
@@ -189,4 +227,6 @@ class Lane:
         return batch, asked
 
     def close(self) -> None:
-        """Nothing to stop: whoever waits leads in turn."""
+        """Take no more. Whoever waits already leads in turn."""
+        with self._mutex:
+            self._closed = True
