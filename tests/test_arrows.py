@@ -32,7 +32,7 @@ BENEATH = {
 # A module, and who alone may import it.
 ONLY_FOR = {
     "~.tracker": ("", "~", "cli", "testing"),
-    "cli": ("cli",),
+    "cli": ("cli", "__main__"),
     "testing": ("testing",),
 }
 

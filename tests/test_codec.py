@@ -96,10 +96,10 @@ class Everything(Session):
     text: str = ""
     raw: bytes = b""
     maybe: int | None = None
-    numbers: list[int] = []  # noqa: RUF012
-    texts: set[str] = set()  # noqa: RUF012
-    by_number: dict[int, str] = {}  # noqa: RUF012
-    by_text: dict[str, float] = {}  # noqa: RUF012
+    numbers: list[int] = []
+    texts: set[str] = set()
+    by_number: dict[int, str] = {}
+    by_text: dict[str, float] = {}
     pair: tuple[int, str] = (0, "")
     when: datetime | None = None
     day: date | None = None
@@ -112,9 +112,9 @@ class Everything(Session):
     parcel: Parcel = Parcel()
     tree: Tree = Tree()
     named: Pair = Pair(0, "")
-    options: Options = {}  # noqa: RUF012
+    options: Options = {}
     person: Person = Person()
-    people: dict[str, list[Person]] = {}  # noqa: RUF012
+    people: dict[str, list[Person]] = {}
     path: pathlib.PurePosixPath = pathlib.PurePosixPath("/")
     anything: Any = None
 
@@ -239,12 +239,12 @@ def test_json_bodies_can_be_read_in_the_store() -> None:
 
 
 class Changing(Session):
-    texts: set[str] = set()  # noqa: RUF012
-    mixed: set[int | str] = set()  # noqa: RUF012
-    colours: set[Colour] = set()  # noqa: RUF012
-    points: set[Point] = set()  # noqa: RUF012
-    groups: set[frozenset[int]] = set()  # noqa: RUF012
-    by_number: dict[int, set[str]] = {}  # noqa: RUF012
+    texts: set[str] = set()
+    mixed: set[int | str] = set()
+    colours: set[Colour] = set()
+    points: set[Point] = set()
+    groups: set[frozenset[int]] = set()
+    by_number: dict[int, set[str]] = {}
     person: Person = Person()
     parcel: Parcel = Parcel()
     value: Any = None
@@ -764,7 +764,7 @@ class OddDefault:
 
 
 class Unfinished(pydantic.BaseModel):
-    later: "NotYet"  # type: ignore[name-defined]  # noqa: F821, UP037
+    later: "NotYet"  # type: ignore[name-defined]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Colour(enum.Enum):
 
 
 class Checkout(Session):
-    items: list[str] = []  # noqa: RUF012
+    items: list[str] = []
     paid: bool = False
 
 
@@ -260,10 +260,10 @@ class Struct(msgspec.Struct):
 
 
 class Defaults(Session):
-    empty: list[int] = []  # noqa: RUF012
-    full: list[list[int]] = [[1], [2]]  # noqa: RUF012
-    table: dict[str, list[int]] = {"a": [1]}  # noqa: RUF012
-    group: set[int] = {1}  # noqa: RUF012
+    empty: list[int] = []
+    full: list[list[int]] = [[1], [2]]
+    table: dict[str, list[int]] = {"a": [1]}
+    group: set[int] = {1}
     pair: tuple[list[int], int] = ([1], 2)
     frozen: tuple[int, str] = (1, "x")
     profile: Profile = Profile(tags=["a"])

@@ -18,7 +18,7 @@ class Profile:
 
 class Checkout(Session, name="checkout", schema=2):
     LIMIT: ClassVar[int] = 3
-    items: list[str] = []  # noqa: RUF012
+    items: list[str] = []
     paid: bool = False
     profile: Profile = Profile()
     tags: set[str] = msgspec.field(default_factory=set[str])

@@ -11,7 +11,7 @@ from sessiontracker.session import OwnedSession, Session
 
 
 class Checkout(Session):
-    items: list[str] = []  # noqa: RUF012
+    items: list[str] = []
     paid: bool = False
 
 
