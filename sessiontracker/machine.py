@@ -200,6 +200,11 @@ def _was_perhaps_done(key: Key, operation: Any, ms: int) -> bool:
     return _is_past_telling(key, operation, ms)
 
 
+def _deed(key: Key, id: int, ms: int) -> Deed:
+    """What the key remembers of ``id``'s deed: no older than the last, if the clock went back."""
+    return Deed(id, ms if key.deed is None else max(ms, key.deed.time))
+
+
 # The session -----------------------------------------------------------------
 
 
@@ -254,7 +259,7 @@ def _begin(key: Key, operation: Start, life: int, version: int, ms: int) -> Key:
             ends=ends,
             expires=_expires(ms, operation.idle, ends),
         )
-    return replace(key, active=Record(meta, operation.payload), deed=Deed(operation.id, ms))
+    return replace(key, active=Record(meta, operation.payload), deed=_deed(key, operation.id, ms))
 
 
 def _found(key: Key, active: Record, touch_every: int | None, ms: int) -> Step:
@@ -312,7 +317,7 @@ def _write(key: Key, operation: Write, now: int) -> Step:
     assert active is not None
     meta = _changed(active.meta, operation.id, ms)
     key = _register(_let_go(key, operation, ms), operation.lock, ms)
-    key = replace(key, active=Record(meta, operation.payload), deed=Deed(operation.id, ms))
+    key = replace(key, active=Record(meta, operation.payload), deed=_deed(key, operation.id, ms))
     return key, Saved(meta)
 
 
@@ -342,7 +347,7 @@ def _finish(key: Key, operation: Finish, now: int) -> Step:
         _register(key, operation.lock, ms),
         active=None,
         finished=record if operation.retention else None,
-        deed=Deed(operation.id, ms),
+        deed=_deed(key, operation.id, ms),
     )
     return key, _finished_outcome(operation, record)
 
@@ -376,7 +381,7 @@ def _resume(key: Key, operation: Resume, now: int) -> Step:
         _register(key, operation.lock, ms),
         active=Record(meta, finished.payload),
         finished=None,
-        deed=Deed(operation.id, ms),
+        deed=_deed(key, operation.id, ms),
     )
     return key, Found(meta, finished.payload)
 
@@ -390,13 +395,13 @@ def _delete(key: Key, operation: Delete, now: int) -> Step:
         if refusal is not None:
             return key, Unknown() if _was_perhaps_done(key, operation, ms) else refusal
         key = _register(key, operation.lock, ms)
-        return replace(key, active=None, deed=Deed(operation.id, ms)), Deleted(True)
+        return replace(key, active=None, deed=_deed(key, operation.id, ms)), Deleted(True)
     if _is_past_telling(key, operation, ms):
         return key, Unknown()
     lives = {record.meta.life for record in (key.active, key.finished) if record is not None}
     if not lives or (operation.life and operation.life not in lives):
         return key, Deleted(False)
-    key = replace(key, active=None, finished=None, deed=Deed(operation.id, ms))
+    key = replace(key, active=None, finished=None, deed=_deed(key, operation.id, ms))
     return key, Deleted(True)
 
 

@@ -853,6 +853,15 @@ def test_what_was_done_and_has_expired_since_is_unknown_not_done_again(
     assert store.read() == Missing()
 
 
+def test_a_deed_is_no_older_than_the_one_before_it_if_the_clock_went_back(store: Store) -> None:
+    start = Start(HERE, store.id(), b"")
+    saved(store.ask(start))
+    store.go_on(-60_000)
+    store.delete()
+    store.go_on(60_000)
+    assert again(store, start) == Unknown()
+
+
 def test_what_was_finished_and_not_kept_is_unknown(store: Store) -> None:
     store.start()
     finish = Finish(HERE, store.id(), 0)

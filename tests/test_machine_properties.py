@@ -115,6 +115,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.ids = 100
         self.now = 1_700_000_000_000_000
+        self.elapsed = 0  # by a client's own clock, which nobody sets
         beside, _ = apply(EMPTY, Start(BESIDE, 1, b"untouched"), self.now)
         self.slot = beside
         self.seen: list[Seen] = []
@@ -228,7 +229,7 @@ class Histories(RuleBasedStateMachine):
         start = getattr(sent.operation, "start", None)
         if start is not None and start.id in self.gone and self.deed() != start.id:
             return  # a request for a lock knows no age: somebody else's deed makes it a new one
-        self.send(repeat(sent.operation, max(1, self.ms - sent.at)), sent)
+        self.send(repeat(sent.operation, max(1, self.elapsed // 1000 - sent.at)), sent)
 
     @precondition(lambda self: self.sent)
     @rule(which=index)
@@ -241,6 +242,7 @@ class Histories(RuleBasedStateMachine):
     @rule(ms=st.sampled_from([0.001, 1, 5, 45, 300, 1_600, 31_000, 61_000, KEEP + 50_000]))
     def time_passes(self, ms: float) -> None:
         self.now += int(ms * 1000)
+        self.elapsed += int(ms * 1000)
         self.note_the_gone()
 
     @rule()
@@ -316,7 +318,7 @@ class Histories(RuleBasedStateMachine):
         if did:
             self.check_may(operation)
         if earlier is None:
-            sent = Sent(operation, self.ms)
+            sent = Sent(operation, self.elapsed // 1000)
             self.sent.append(sent)
         else:
             sent = earlier
