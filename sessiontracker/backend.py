@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from . import machine, operations, state
+from ._async.compare_and_swap import AsyncCompareAndSwapBackend
 from ._async.wakes import AsyncWakes
+from ._sync.compare_and_swap import CompareAndSwapBackend
 from ._sync.wakes import Wakes
 from .blocking import BlockingStore
 from .contract import (
@@ -27,6 +29,7 @@ __all__ = [
     "API_VERSION",
     "Asked",
     "AsyncBackend",
+    "AsyncCompareAndSwapBackend",
     "AsyncThreadedBackend",
     "AsyncWakes",
     "Backend",
@@ -36,6 +39,7 @@ __all__ = [
     "BackendUnavailableError",
     "BlockingStore",
     "Capability",
+    "CompareAndSwapBackend",
     "ConfigurationError",
     "LockingPlugin",
     "StoragePlugin",

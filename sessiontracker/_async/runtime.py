@@ -18,6 +18,7 @@ __all__ = [
     "AsyncEvent",
     "AsyncLane",
     "AsyncMutex",
+    "AsyncMutex",
     "AsyncSignal",
     "AsyncTasks",
     "Interrupt",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+AsyncMutex = asyncio.Lock
 sleep = asyncio.sleep
 AsyncMutex = asyncio.Lock
 
