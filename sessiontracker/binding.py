@@ -42,10 +42,7 @@ class Binding(Generic[S]):
         if key is None:
             if id is None:
                 raise TypeError(f"name the {self.name!r} session: its key, id= or the session")
-            place = keys.parse_id(id, owned=False)
-            if place is None:
-                raise self.not_found(id)
-            return Address(self.name, place[0], place[1])
+            return self._address_of_id(id)
         if id is not None:
             raise TypeError("name a session by its key or by its id, not by both")
         if key.__class__ is str and key.isascii() and 0 < len(key) <= 1024 and key[:2] != "st":
@@ -74,6 +71,16 @@ class Binding(Generic[S]):
                 raise self.not_found("(a key that this type cannot have)")
             return Address(self.name, place[0], place[1])
         return Address(self.name, "", keys.stored_own_key(keys.check_own_key(key)))
+
+    def _address_of_id(self, id: str) -> Address:
+        if keys.is_secret_key(id):
+            raise self.not_found("(a secret key, which is no id)")
+        if not id.startswith(keys.ID_PREFIX):  # with a key of one's own, the id is the key
+            return Address(self.name, "", keys.stored_own_key(keys.check_own_key(id)))
+        place = keys.parse_id(id, owned=False)
+        if place is None:
+            raise self.not_found(id)
+        return Address(self.name, place[0], place[1])
 
     def address_to_start(self, session: S) -> tuple[Address, str]:
         """Where ``session`` is to be started, and its key: its own, or a new secret one."""

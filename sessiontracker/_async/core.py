@@ -102,6 +102,7 @@ class AsyncTrackerCore:
                 self._open = True
 
     async def _connect(self) -> None:
+        self._tasks.check()
         self._plugins = Plugins.load(self._config)
         self._keeper.observers = (*self._given_observers, *self._plugins.observers)
         try:
@@ -150,9 +151,12 @@ class AsyncTrackerCore:
         finally:
             askers = self._askers
             self._reset()
-            for asker in askers.values():
-                await asker.close()
-                await asker.backend.close()
+            for name, asker in askers.items():
+                try:
+                    await asker.close()
+                    await asker.backend.close()
+                except Exception:  # the others are closed all the same
+                    _log.exception("backend %r could not be closed properly", name)
 
     async def ping(self) -> None:
         """Ask every backend whether it answers. Raises: BackendUnavailableError."""

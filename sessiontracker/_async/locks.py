@@ -30,6 +30,7 @@ from ..operations import (
     Lost,
     Missing,
     NoAnswer,
+    Operation,
     Outcome,
     Queued,
     Read,
@@ -105,13 +106,17 @@ class AsyncKeeper:
 
     def let_go(self, store: AsyncStore[Any], address: Address, ticket: int) -> None:
         """Release behind a caller that does not wait for it."""
+        self.ask_behind(store.locking, Release(address, ticket))
+
+    def ask_behind(self, asker: AsyncAsker, operation: Operation) -> None:
+        """Clean up behind a caller that does not wait for it; close() does."""
         if self._abandoned:
             return
 
-        async def release() -> None:
-            await store.locking.ask(Release(address, ticket))
+        async def ask() -> None:
+            await asker.ask(operation)
 
-        self.tasks.start(release)
+        self.tasks.start(ask)
 
     def abandon(self) -> None:
         """In a forked child: the locks are the parent's alone, and stay as they are."""

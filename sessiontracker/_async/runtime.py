@@ -18,7 +18,6 @@ __all__ = [
     "AsyncEvent",
     "AsyncLane",
     "AsyncMutex",
-    "AsyncMutex",
     "AsyncSignal",
     "AsyncTasks",
     "Interrupt",
@@ -32,7 +31,6 @@ __all__ = [
 T = TypeVar("T")
 AsyncMutex = asyncio.Lock
 sleep = asyncio.sleep
-AsyncMutex = asyncio.Lock
 
 _CLOSED = "the tracker was closed"
 _STOPPED = "the event loop stopped the tracker's own task"

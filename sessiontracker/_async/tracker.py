@@ -30,6 +30,7 @@ from ..operations import (
     IsFinished,
     Meta,
     Missing,
+    NoAnswer,
     Page,
     Read,
     Resume,
@@ -40,7 +41,7 @@ from ..operations import (
     Write,
 )
 from ..refusals import refusal, store_error
-from ..session import Session, attach, key_of, lock_of, meta_of, refill, set_meta
+from ..session import Session, address_of, attach, key_of, lock_of, meta_of, refill, set_meta
 from .core import AsyncTrackerCore
 from .locks import AsyncLockContext, AsyncLockedSession, AsyncStore, AsyncTarget
 from .runtime import AsyncSignal
@@ -88,10 +89,11 @@ class AsyncSessionTracker(AsyncTrackerCore):
         store, address, key, operation = await self._to_start(
             session, idle_timeout, absolute_timeout, lock, read=False
         )
+        baseline = self._baseline(store.binding, session)
         outcome = await store.storage.ask(operation)
         if type(outcome) is not Saved:
             raise refusal(outcome, store.binding, address)
-        self._started(session, address, key, outcome.meta, lock)
+        self._started(session, address, key, outcome.meta, baseline)
         return session
 
     async def get_or_start(
@@ -109,12 +111,13 @@ class AsyncSessionTracker(AsyncTrackerCore):
         store, address, key, operation = await self._to_start(
             session, idle_timeout, absolute_timeout, lock, read=True
         )
+        baseline = self._baseline(store.binding, session)
         outcome = await store.storage.ask(operation)
         if type(outcome) is Found:
             return store.binding.decoded(address, key, outcome)
         if type(outcome) is not Saved:
             raise refusal(outcome, store.binding, address)
-        self._started(session, address, key, outcome.meta, lock)
+        self._started(session, address, key, outcome.meta, baseline)
         return session
 
     @overload
@@ -417,25 +420,35 @@ class AsyncSessionTracker(AsyncTrackerCore):
         key = keys.new_secret_key()
         new = binding.address(key, None, None)
         payload = binding.codec.encode(session)
-        outcome = await store.storage.ask(
-            Start(new, new_id(), payload, adopt=meta, touch_every=binding.touch_every)
-        )
+        baseline = self._baseline(binding, session)
+        begin = Start(new, new_id(), payload, adopt=meta, touch_every=binding.touch_every)
+        take_back = Delete(new, new_id(), meta.life)
+        try:
+            outcome = await store.storage.ask(begin)
+        except BaseException:
+            self._keeper.ask_behind(store.storage, take_back)
+            raise
         if type(outcome) is not Saved:
+            if type(outcome) is NoAnswer:
+                self._keeper.ask_behind(store.storage, take_back)
             raise refusal(outcome, binding, new)
-        moved = await store.storage.ask(Delete(old, new_id(), stamp=meta.stamp, lock=hold))
+        held = lock_of(session)
+        try:
+            moved = await store.storage.ask(Delete(old, new_id(), stamp=meta.stamp, lock=hold))
+        except BaseException:
+            # The old one may be gone: the new one is all that surely remains.
+            attach(session, new, key, outcome.meta, held)
+            raise
         if type(moved) is not Deleted:
             error = refusal(moved, binding, old, meta.version)
-            if not isinstance(error, OutcomeUnknownError):
-                await store.storage.ask(Delete(new, new_id(), outcome.meta.life))
-                raise error
-            # The old one may be gone: the new one is all that surely remains.
-            attach(session, new, key, outcome.meta)
+            if isinstance(error, OutcomeUnknownError):
+                attach(session, new, key, outcome.meta, held)
+            else:
+                await store.storage.ask(take_back)
             raise error
-        self._ended(lock or lock_of(session), "rotated")
-        held = lock_of(session)
-        if held is not None:
-            held._baseline = binding.codec.snapshot(session)
         attach(session, new, key, outcome.meta, held)
+        self._saved(session, baseline)
+        self._ended(lock or held, "rotated")
         return session
 
     async def scan(self, kind: type[S], *, finished: bool = False) -> AsyncIterator[S]:
@@ -626,11 +639,10 @@ class AsyncSessionTracker(AsyncTrackerCore):
         return lock._hold
 
     def _started(
-        self, session: Session, address: Address, key: str, meta: Meta, lock: Lock | None
+        self, session: Session, address: Address, key: str, meta: Meta, baseline: bytes
     ) -> None:
-        held = lock_of(session)
-        attach(session, address, key, meta, held)
-        self._ended(lock or held, "")
+        attach(session, address, key, meta, lock_of(session))
+        self._saved(session, baseline)
 
     def _baseline(self, binding: Binding[S], session: S) -> bytes:
         """How a locked session looks as it is saved, so that leaving its block can compare."""
@@ -640,7 +652,8 @@ class AsyncSessionTracker(AsyncTrackerCore):
         lock: Lock | None = lock_of(session)
         if lock is not None:
             lock._baseline = baseline
-            lock._ended = ""
+            if lock._address == address_of(session):
+                lock._ended = ""  # what the holder ended it has begun again
 
     def _ended(self, lock: Lock | None, how: str) -> None:
         if lock is not None:

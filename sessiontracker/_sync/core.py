@@ -24,7 +24,7 @@ from ..refusals import store_error
 from ..session import Session, is_owned, type_name
 from .asking import Asker
 from .locks import Keeper, Store
-from .runtime import Tasks, open_backend
+from .runtime import Mutex, Tasks, open_backend
 
 __all__ = ["TrackerCore"]
 
@@ -75,8 +75,8 @@ class TrackerCore:
         self._classes: dict[str, type[Session]] = {}
         self._askers: dict[str, Asker] = {}
         self._plugins: Plugins | None = None
-        self._observers: tuple[Observer, ...] = ()
         self._tasks = Tasks()
+        self._opening = Mutex()
         self._keeper = Keeper(f"{socket.gethostname()}:{os.getpid()}", self._tasks)
         self._connected = False
 
@@ -97,14 +97,15 @@ class TrackerCore:
 
         Raises: ConfigurationError, BackendUnavailableError.
         """
-        if self._open:
-            return
-        self._connect()
-        self._open = True
+        with self._opening:
+            if not self._open:
+                self._connect()
+                self._open = True
 
     def _connect(self) -> None:
+        self._tasks.check()
         self._plugins = Plugins.load(self._config)
-        self._observers = (*self._given_observers, *self._plugins.observers)
+        self._keeper.observers = (*self._given_observers, *self._plugins.observers)
         try:
             for name in self._config.backends:
                 backend = self._opener(name)
@@ -139,9 +140,8 @@ class TrackerCore:
         self._open = False
         for name in self._config.unclaimed(self._classes):
             _log.warning(
-                "sessions.%s in %s: no session type of that name was used: is it misspelt?",
-                name,
-                self._config.source,
+                "%s: no session type of that name was used: is it misspelt?",
+                self._config.where("sessions", name),
             )
         self._disconnect()
 
@@ -152,9 +152,12 @@ class TrackerCore:
         finally:
             askers = self._askers
             self._reset()
-            for asker in askers.values():
-                asker.close()
-                asker.backend.close()
+            for name, asker in askers.items():
+                try:
+                    asker.close()
+                    asker.backend.close()
+                except Exception:  # the others are closed all the same
+                    _log.exception("backend %r could not be closed properly", name)
 
     def ping(self) -> None:
         """Ask every backend whether it answers. Raises: BackendUnavailableError."""
@@ -186,7 +189,9 @@ class TrackerCore:
                 "the tracker is not open: use it as a context manager, or call open() first"
             )
         if not self._connected:
-            self._connect()
+            with self._opening:
+                if not self._connected:
+                    self._connect()
 
     def _store(self, type: type[S]) -> Store[S]:
         """Where sessions of ``type`` are, checked and bound at its first use."""

@@ -31,6 +31,7 @@ from ..operations import (
     Lost,
     Missing,
     NoAnswer,
+    Operation,
     Outcome,
     Queued,
     Read,
@@ -106,13 +107,17 @@ class Keeper:
 
     def let_go(self, store: Store[Any], address: Address, ticket: int) -> None:
         """Release behind a caller that does not wait for it."""
+        self.ask_behind(store.locking, Release(address, ticket))
+
+    def ask_behind(self, asker: Asker, operation: Operation) -> None:
+        """Clean up behind a caller that does not wait for it; close() does."""
         if self._abandoned:
             return
 
-        def release() -> None:
-            store.locking.ask(Release(address, ticket))
+        def ask() -> None:
+            asker.ask(operation)
 
-        self.tasks.start(release)
+        self.tasks.start(ask)
 
     def abandon(self) -> None:
         """In a forked child: the locks are the parent's alone, and stay as they are."""

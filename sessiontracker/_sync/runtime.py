@@ -17,7 +17,6 @@ __all__ = [
     "Interrupt",
     "Lane",
     "Mutex",
-    "Mutex",
     "Signal",
     "Tasks",
     "all_of",
@@ -29,7 +28,6 @@ __all__ = [
 
 T = TypeVar("T")
 Event = threading.Event
-Mutex = threading.Lock
 Mutex = threading.Lock
 current = threading.current_thread
 
