@@ -150,6 +150,24 @@ class Walker:
 
     def __post_init__(self) -> None:
         self.tickets = [self._id() for _ in range(5)]
+        draws: list[tuple[int, Callable[[Address], Operation]]] = []
+        if self.storage:
+            draws += [
+                (12, self._start),
+                (12, self._read),
+                (5, self._touch),
+                (16, self._write),
+                (9, self._finish),
+                (8, self._resume),
+                (7, self._delete),
+            ]
+        if self.locking and not self.elsewhere:
+            draws += [(16, self._acquire), (7, self._renew), (9, self._release)]
+        # Each walk has a temper of its own: some do much of this, and hardly any of that.
+        self._draws = [draw for _, draw in draws]
+        self._weights = [weight * self.random.choice((0.2, 1, 1, 3)) for weight, _ in draws]
+        self._lasting = self.random.random() < 0.5
+        self._crowding = self.random.choice((0.25, 0.9))
 
     def draw(self, now: int, due: Iterator[int]) -> Step:
         random = self.random
@@ -160,7 +178,8 @@ class Walker:
                 FAR if self.real else max(1, (now + later - at) // 1000 + random.choice((0, 0, 1)))
             )
             return Step(later, repeat(operation, age))
-        operation = self._operation(random.choice(self.places))
+        place = self.places[0] if random.random() < self._crowding else random.choice(self.places)
+        operation = self._operation(place)
         self.sent.append((now + later, operation))
         return Step(later, operation)
 
@@ -191,6 +210,8 @@ class Walker:
         """A timeout in ms."""
         if self.real:
             return self.random.choice((0, FAR, 2 * FAR)) if 0 in more else FAR
+        if self._lasting:
+            return self.random.choice((20_000, 100_000, FAR, FAR, *more))
         return self.random.choice((1, 50, 1_000, 1_000, 20_000, 100_000, *more))
 
     def _stamp(self, place: Address) -> Stamp:
@@ -230,21 +251,7 @@ class Walker:
         return b"%d" % self.random.randrange(1_000_000)
 
     def _operation(self, place: Address) -> Operation:
-        draws: list[tuple[int, Callable[[Address], Operation]]] = []
-        if self.storage:
-            draws += [
-                (14, self._start),
-                (12, self._read),
-                (5, self._touch),
-                (16, self._write),
-                (9, self._finish),
-                (8, self._resume),
-                (7, self._delete),
-            ]
-        if self.locking and not self.elsewhere:
-            draws += [(16, self._acquire), (7, self._renew), (9, self._release)]
-        weights = [weight for weight, _ in draws]
-        ((_, draw),) = self.random.choices(draws, weights)
+        (draw,) = self.random.choices(self._draws, self._weights)
         return draw(place)
 
     def _start(self, place: Address) -> Start:
@@ -328,6 +335,8 @@ class Walker:
 
     def _renew(self, place: Address) -> Renew:
         held = self._known(place)
+        if self.random.random() < 0.1:
+            held = replace(held, ticket=self.random.choice(self.tickets))
         return Renew(place, held.ticket, held.token, self._span(), self._span())
 
     def _release(self, place: Address) -> Release:

@@ -1,0 +1,15 @@
+"""Backends that are broken on purpose, each in one way: the conformance kit must catch them."""
+
+from __future__ import annotations
+
+from . import batches, locks, sessions
+from .twin import ClocklessTwin, Twin
+
+__all__ = ["BROKEN", "ClocklessTwin", "Twin"]
+
+BROKEN: list[type[Twin]] = [
+    thing
+    for module in (sessions, locks, batches)
+    for thing in vars(module).values()
+    if isinstance(thing, type) and issubclass(thing, Twin) and thing is not Twin
+]

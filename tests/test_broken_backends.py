@@ -1,0 +1,95 @@
+"""The conformance kit fails every backend that is broken, in the test that is meant for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.broken import BROKEN, ClocklessTwin, Twin
+
+
+@pytest.fixture(autouse=True)
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, as if they were installed."""
+    info = tmp_path / "broken_backends-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-backends\nVersion: 1\n")
+    entries = [f"{kind.name()} = {kind.__module__}:{kind.__name__}" for kind in KINDS]
+    (info / "entry_points.txt").write_text("\n".join(["[sessiontracker]", *entries, ""]))
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+KINDS: list[type[Twin]] = [Twin, ClocklessTwin, *BROKEN]
+
+
+class Failures:
+    """What a run of the kit came to."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.failed.add(report.nodeid.rpartition("/")[2])
+        elif report.when == "call":
+            self.passed += 1
+
+
+def run_kit(kind: type[Twin], tmp_path: Path, *arguments: str) -> Failures:
+    """Run the kit within this process, without this run's own settings and plugins."""
+    settings = tmp_path / "pytest.ini"
+    settings.write_text("[pytest]\n")
+    failures = Failures()
+    pytest.main(
+        [
+            *(
+                "-c",
+                str(settings),
+                "--rootdir",
+                str(tmp_path),
+                "-q",
+                "--tb=no",
+                "--show-capture=no",
+            ),
+            *("-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:timeout", "-p", "no:xdist"),
+            *("-p", "sessiontracker.testing.plugin", "--pyargs", "sessiontracker.testing"),
+            *("--backend", kind.name(), *arguments),
+        ],
+        plugins=[failures],
+    )
+    return failures
+
+
+QUICK = ("--mode", "sync", "--seed", "1", "-k", "not storms and not sync-processes")
+
+NEVER_DRAWN = {
+    "a-day-at-most": "the walk's timeouts are shorter",
+    "cuts-payloads-at-a-zero": "its payloads are plain",
+}
+
+
+def test_there_are_enough() -> None:
+    assert len(BROKEN) >= 40
+    assert all(kind.meant for kind in BROKEN)
+
+
+@pytest.mark.parametrize("kind", BROKEN, ids=lambda kind: kind.name())
+def test_it_fails_in_the_test_that_is_meant_for_it(kind: type[Twin], tmp_path: Path) -> None:
+    answers_otherwise = "apply" in vars(kind) and kind.name() not in NEVER_DRAWN
+    came = run_kit(kind, tmp_path, *QUICK, "--walks", "60" if answers_otherwise else "0")
+    assert any(name == kind.meant or name.startswith(kind.meant + "[") for name in came.failed)
+    # The walk finds whatever answers otherwise than the machine.
+    assert any(name.startswith("test_model.py") for name in came.failed) == answers_otherwise
+    # What is not broken passes.
+    assert len(came.failed) < came.passed / 5, came.failed
+
+
+@pytest.mark.parametrize("kind", [Twin, ClocklessTwin], ids=lambda kind: kind.name())
+def test_the_unbroken_twin_passes(kind: type[Twin], tmp_path: Path) -> None:
+    # Without a clock that is moved, what takes time is left to the conformance run.
+    timeless = ("-k", "not expiry and not locks and not waiting and not retries")
+    came = run_kit(kind, tmp_path, *(timeless if kind is ClocklessTwin else ()))
+    assert came.failed == set()
+    assert came.passed > 200
