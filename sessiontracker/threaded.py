@@ -121,6 +121,7 @@ class _Worker:
             await self.call(self._store.close)
         finally:
             self._jobs.put(None)
+        self._thread.join()  # which has nothing else to do any more
 
     def _run(self) -> None:
         looked = monotonic()

@@ -47,6 +47,7 @@ def migrate(cursor: sqlite3.Cursor, statements: Statements, *, create: bool) -> 
             cursor.execute(ddl)
         cursor.execute(statements.note_version, (step, tables.oldest))
     _check_columns(cursor, statements)
+    cursor.execute(statements.rewrite_version)
 
 
 def _check_columns(cursor: sqlite3.Cursor, statements: Statements) -> None:

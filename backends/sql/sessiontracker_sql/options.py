@@ -42,6 +42,7 @@ class Options(Struct, frozen=True, kw_only=True):
         """Raises: ConfigurationError."""
         where = f"backends.{given.name}"
         url = _url(where, given.url)
+        path = _path(where, url)
         settings: dict[str, Any] = {**url.query, **given.options}
         for name in settings:
             if name not in _KNOWN:
@@ -51,7 +52,7 @@ class Options(Struct, frozen=True, kw_only=True):
         for name, check in _CHECKS.items():
             if name in settings:
                 settings[name] = check(f"{where}.{name}", settings[name])
-        return cls(path=_path(where, url), **settings)
+        return cls(path=path, **settings)
 
 
 def _url(where: str, text: str | None) -> URL:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from sessiontracker.backend import operations, state
 
@@ -83,6 +84,7 @@ def decode(row: Sequence[Any]) -> tuple[state.Key, int]:
         deed_id, deed_time,
         due,
     ) = row  # fmt: skip
+    _check(b"" if queue is None else queue, b"", due)
     active = finished = lock = deed = None
     if life is not None:
         _check(payload, owner, life, version, write, started, updated, slid, idle, ends, expires, 0)
@@ -153,12 +155,10 @@ def changed(before: state.Key, after: state.Key) -> int:
 
 def _is_slid(before: state.Record | None, after: state.Record | None) -> bool:
     """Whether the one differs from the other by a slide alone."""
-    return (
-        before is not None
-        and after is not None
-        and before.payload is after.payload
-        and before.meta.stamp == after.meta.stamp
-    )
+    if before is None or after is None or before.payload is not after.payload:
+        return False
+    slid = replace(before.meta, slid=after.meta.slid, expires=after.meta.expires)
+    return slid == after.meta
 
 
 def values_of(key: state.Key, due: int, groups: int) -> list[Any]:

@@ -82,6 +82,8 @@ class Statements:
         self.version = self._compile(
             select(schema.version, schema.oldest).order_by(schema.version.desc()), []
         )
+        # A write that changes nothing: refused where the database can only be read
+        self.rewrite_version = self._compile(update(tables.schema).values(oldest=schema.oldest), [])
         self.note_version = self._compile(insert(tables.schema), ["version", "oldest"])
 
     def update(self, groups: int) -> str:

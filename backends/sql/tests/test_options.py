@@ -1,0 +1,101 @@
+"""What a configuration may say, and what it is told when it says something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sessiontracker.backend import BackendOptions, Capability, ConfigurationError
+from sessiontracker_sql import plugin
+from sessiontracker_sql.options import Options
+
+
+def given(url: str | None, **options: Any) -> BackendOptions:
+    return BackendOptions("hot", url, options)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///sessions.db", "{cwd}/sessions.db"),
+        ("sqlite:///data/sessions.db", "{cwd}/data/sessions.db"),
+        ("sqlite:////var/lib/sessions.db", "/var/lib/sessions.db"),
+        ("sqlite:///~/sessions.db", "{home}/sessions.db"),
+        ("sqlite+aiosqlite:////var/lib/sessions.db", "/var/lib/sessions.db"),
+        ("sqlite:////var/lib/my sessions#1.db", "/var/lib/my sessions#1.db"),
+    ],
+)
+def test_a_url_names_a_file(
+    url: str, path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    wanted = path.format(cwd=tmp_path, home="/home/somebody")
+    assert str(Options.of(given(url)).path) == wanted
+
+
+def test_options_stand_in_the_url_or_beside_it() -> None:
+    url = "sqlite:////x.db?timeout=2&synchronous=FULL&create_tables=false&table_prefix=a_"
+    options = Options.of(given(url))
+    assert options == Options.of(
+        given(
+            "sqlite:////x.db",
+            timeout="2s",
+            synchronous="full",
+            create_tables=False,
+            table_prefix="a_",
+        )
+    )
+    assert (options.timeout, options.synchronous, options.create_tables) == (2.0, "full", False)
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    options = Options.of(given("sqlite:////x.db"))
+    assert (options.timeout, options.synchronous, options.table_prefix) == (
+        5.0,
+        "normal",
+        "sessiontracker_",
+    )
+    assert options.clock() > 1_700_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "message"),
+    [
+        (None, {}, r"backends\.hot\.url: say which database"),
+        ("", {}, r"backends\.hot\.url: say which database"),
+        ("sessions.db", {}, "is no URL of a database"),
+        ("sqlite://", {}, 'use = "memory"'),
+        ("sqlite:///:memory:", {}, 'use = "memory"'),
+        ("sqlite:///file:x?mode=memory&uri=true", {}, 'use = "memory"'),
+        ("sqlite://sessions.db", {}, "three slashes"),
+        ("postgresql://app@db/app", {}, "'postgresql' is no database that this version"),
+        ("mysql://app@db/app", {}, "it knows SQLite"),
+        ("sqlite:////x.db", {"colour": 1}, r"backends\.hot\.colour: SQLite has no such option"),
+        ("sqlite:////x.db?colour=1", {}, r"backends\.hot\.colour: SQLite has no such option"),
+        ("sqlite:////x.db", {"timeout": "soon"}, r"backends\.hot\.timeout"),
+        ("sqlite:////x.db", {"timeout": 0}, "leaves no time"),
+        ("sqlite:////x.db", {"timeout": "off"}, "leaves no time"),
+        ("sqlite:////x.db?timeout=-1", {}, r"backends\.hot\.timeout"),
+        ("sqlite:////x.db", {"synchronous": "always"}, "none of off, normal, full, extra"),
+        ("sqlite:////x.db", {"table_prefix": "a b"}, "cannot begin a table's name"),
+        ("sqlite:////x.db", {"table_prefix": 7}, "cannot begin a table's name"),
+        ("sqlite:////x.db", {"create_tables": "maybe"}, "neither true nor false"),
+        ("sqlite:////x.db", {"clock": 7}, "callable that returns µs"),
+    ],
+)
+def test_what_cannot_be_is_told(url: str | None, options: dict[str, Any], message: str) -> None:
+    for opener in (
+        plugin.sessiontracker_storage().open_async,
+        plugin.sessiontracker_locking().open_sync,
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            opener(given(url, **options))
+
+
+def test_the_plugin_declares_what_it_can() -> None:
+    for role in (plugin.sessiontracker_storage(), plugin.sessiontracker_locking()):
+        assert role.name == "sql"
+        assert role.capabilities == set(Capability)

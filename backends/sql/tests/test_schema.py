@@ -1,0 +1,194 @@
+"""Tables and statements: indexed everywhere, written for every database, created once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.schema import DDL, CreateTable
+
+from sessiontracker.backend import BackendError, operations
+from sessiontracker_sql import migration, rows
+from sessiontracker_sql.options import Options
+from sessiontracker_sql.schema import Tables
+from sessiontracker_sql.sqlite import SQLiteStore
+from sessiontracker_sql.statements import Statements
+
+TEXTS = [
+    name
+    for name, value in vars(Statements(Tables(), sqlite.dialect())).items()
+    if isinstance(value, str) and "version" not in name  # of a table that has a row a version
+]
+
+
+def test_the_columns_of_a_row_are_the_tables() -> None:
+    names = [column.name for column in Tables().keys.columns]
+    assert names == ["type", "scope", "key", *rows.COLUMNS]
+
+
+def test_nothing_is_compared_as_text() -> None:
+    for table in Tables().metadata.tables.values():
+        for column in table.columns:
+            assert column.type.python_type in (bytes, int)
+
+
+@pytest.mark.parametrize("dialect", [sqlite, postgresql, mysql], ids=lambda d: d.__name__[20:])
+def test_the_tables_can_be_made_everywhere(dialect: Any) -> None:
+    text = str(CreateTable(Tables("p_").keys).compile(dialect=dialect.dialect()))
+    assert "p_keys" in text
+    assert "collate" not in text.lower()
+    if dialect is mysql:
+        assert "VARBINARY(1025)" in text
+        assert "LONGBLOB" in text
+
+
+# Indexes ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_statement_finds_its_rows_by_an_index(name: str, sql: sqlite3.Connection) -> None:
+    assert_indexed(sql, getattr(Statements(Tables(), sqlite.dialect()), name))
+
+
+@pytest.mark.parametrize("groups", [rows.SLIDE, rows.ACTIVE | rows.DEED, rows.DUE, rows.ALL])
+def test_every_update_finds_its_row_by_an_index(groups: int, sql: sqlite3.Connection) -> None:
+    assert_indexed(sql, Statements(Tables(), sqlite.dialect()).update(groups))
+
+
+def assert_indexed(sql: sqlite3.Connection, statement: str) -> None:
+    plan = sql.execute(f"EXPLAIN QUERY PLAN {statement}", [0] * statement.count("?")).fetchall()
+    for *_, detail in plan:
+        assert re.match(r"SEARCH \S+ USING (COVERING )?INDEX", detail), detail
+        assert "TEMP B-TREE" not in detail
+
+
+def test_a_plan_without_an_index_would_be_seen(sql: sqlite3.Connection) -> None:
+    with pytest.raises(AssertionError):
+        assert_indexed(sql, "SELECT * FROM sessiontracker_keys WHERE active_owner = ?")
+
+
+# Creating and migrating ------------------------------------------------------
+
+
+def open_and_ping(path: Path, barrier: Any, results: Any) -> None:
+    barrier.wait()
+    store = SQLiteStore(Options(path=path))
+    try:
+        store.open()
+        results.put(type(store.execute([operations.Ping()])[0]).__name__)
+    except Exception as error:
+        results.put(repr(error))
+    finally:
+        store.close()
+
+
+def test_processes_that_open_a_new_file_at_once_make_its_tables_once(path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    barrier, results = spawn.Barrier(4), spawn.Queue()
+    processes = [
+        spawn.Process(target=open_and_ping, args=(path, barrier, results)) for _ in range(4)
+    ]
+    for process in processes:
+        process.start()
+    assert [results.get(timeout=60) for _ in processes] == ["Pong"] * 4
+    for process in processes:
+        process.join(60)
+    versions = sqlite3.connect(path).execute("SELECT version FROM sessiontracker_schema")
+    assert versions.fetchall() == [(1,)]
+
+
+class NewerTables(Tables):
+    """As a later version may have them: one more column."""
+
+    def steps(self) -> list[Any]:
+        return [*super().steps(), [DDL(f"ALTER TABLE {self.keys} ADD COLUMN more INTEGER")]]
+
+
+def migrate(path: Path, tables: Tables) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    cursor = connection.cursor()
+    cursor.execute("BEGIN IMMEDIATE")
+    migration.migrate(cursor, Statements(tables, sqlite.dialect()), create=True)
+    cursor.execute("COMMIT")
+    connection.close()
+
+
+def test_an_older_schema_is_brought_up_to_date_and_keeps_what_it_holds(
+    path: Path, store: SQLiteStore, started: operations.Meta, sql: sqlite3.Connection
+) -> None:
+    migrate(path, NewerTables())
+    assert sql.execute("SELECT version FROM sessiontracker_schema").fetchall() == [(1,), (2,)]
+    assert sql.execute("SELECT active_version, more FROM sessiontracker_keys").fetchall() == [
+        (started.version, None)
+    ]
+
+
+def test_an_older_process_goes_on_with_a_newer_schema_that_allows_it(
+    path: Path, store: SQLiteStore, started: operations.Meta, open_store: Callable[..., SQLiteStore]
+) -> None:
+    migrate(path, NewerTables())
+    older = open_store()
+    for each in (store, older):
+        [outcome] = each.execute([operations.Read(operations.Address("checkout", "", "korder-42"))])
+        assert outcome == operations.Found(started, b"payload")
+
+
+def test_an_older_process_is_told_of_a_newer_schema_that_it_cannot_use(
+    path: Path, store: SQLiteStore
+) -> None:
+    tables = NewerTables()
+    tables.oldest = 2
+    migrate(path, tables)
+    with pytest.raises(BackendError, match=r"of version 2.* knows up to 1.*install"):
+        SQLiteStore(Options(path=path)).open()
+
+
+def test_our_tables_live_beside_somebody_elses(path: Path) -> None:
+    theirs = sqlite3.connect(path)
+    theirs.execute("CREATE TABLE keys (id INTEGER)")
+    theirs.execute("INSERT INTO keys VALUES (7)")
+    theirs.commit()
+    store = SQLiteStore(Options(path=path, table_prefix="our_"))
+    store.open()
+    store.close()
+    tables = theirs.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    assert tables.fetchall() == [("keys",), ("our_keys",), ("our_schema",)]
+    assert theirs.execute("SELECT * FROM keys").fetchall() == [(7,)]
+
+
+def test_tables_that_must_not_be_created_are_missed(path: Path) -> None:
+    sqlite3.connect(path).execute("CREATE TABLE theirs (id INTEGER)")
+    with pytest.raises(BackendError, match="create_tables"):
+        SQLiteStore(Options(path=path, create_tables=False)).open()
+    tables = sqlite3.connect(path).execute("SELECT name FROM sqlite_master").fetchall()
+    assert tables == [("theirs",)]
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        ["CREATE TABLE sessiontracker_keys (id INTEGER)"],
+        ["CREATE TABLE sessiontracker_schema (id INTEGER)"],
+        [
+            "CREATE TABLE sessiontracker_keys (id INTEGER)",
+            "CREATE TABLE sessiontracker_schema (version INTEGER, oldest INTEGER)",
+            "INSERT INTO sessiontracker_schema VALUES (1, 1)",
+        ],
+    ],
+    ids=["keys", "schema", "both"],
+)
+def test_tables_of_our_name_that_are_not_ours_are_left_alone(path: Path, theirs: list[str]) -> None:
+    connection = sqlite3.connect(path)
+    for statement in theirs:
+        connection.execute(statement)
+    connection.commit()
+    before = connection.execute("SELECT sql FROM sqlite_master").fetchall()
+    with pytest.raises(BackendError, match="table_prefix"):
+        SQLiteStore(Options(path=path)).open()
+    assert connection.execute("SELECT sql FROM sqlite_master").fetchall() == before

@@ -1,0 +1,485 @@
+"""The store held against the machine: every answer, whatever the batches and the connections."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from sessiontracker.backend import machine, operations, state
+from sessiontracker.operations import (
+    Acquire,
+    Address,
+    Broken,
+    Delete,
+    Failed,
+    Finish,
+    Found,
+    Granted,
+    Hold,
+    Item,
+    Meta,
+    Missing,
+    Page,
+    Ping,
+    Pong,
+    Queued,
+    Read,
+    Reap,
+    Reaped,
+    Release,
+    Renew,
+    Resume,
+    Saved,
+    Scan,
+    Stamp,
+    Start,
+    Touch,
+    Unavailable,
+    Write,
+)
+from sessiontracker_sql.options import Options
+from sessiontracker_sql.sqlite import SQLiteStore
+
+At = Callable[..., Address]
+OpenStore = Callable[..., SQLiteStore]
+
+# Beside the machine ----------------------------------------------------------
+
+addresses = st.sampled_from(
+    [Address("a", "", "k1"), Address("a", "", "k2"), Address("a", "s" * 22, "k1")]
+)
+ids = st.integers(1, 6)
+ages = st.sampled_from([0, 0, 0, 5, 100_000])
+short = st.sampled_from([0, 5, 50, 10_000])
+holds = st.none() | st.builds(
+    Hold, ids, st.integers(0, 2) | st.just(1_800_000_000_000_000), st.booleans(), short
+)
+stamps = st.builds(Stamp, ids, st.integers(1, 3), ids)
+payloads = st.binary(max_size=3)
+starts = st.builds(
+    Start,
+    addresses,
+    ids,
+    payloads,
+    owner=st.sampled_from(["", "alice"]),
+    idle=short,
+    absolute=short,
+    lock=holds,
+    read=st.booleans(),
+    touch_every=st.none() | short,
+    age=ages,
+)
+steps = st.one_of(
+    starts,
+    st.builds(
+        Read,
+        addresses,
+        finished=st.booleans(),
+        slide=st.booleans(),
+        touch_every=st.none() | short,
+        lock=holds,
+    ),
+    st.builds(Touch, addresses, life=st.integers(0, 3)),
+    st.builds(Write, addresses, ids, stamps, payloads, lock=holds, release=st.booleans(), age=ages),
+    st.builds(Finish, addresses, ids, short, st.none() | stamps, st.none() | payloads, holds, ages),
+    st.builds(Resume, addresses, ids, st.integers(0, 3), holds, ages),
+    st.builds(Delete, addresses, ids, st.integers(0, 3), st.none() | stamps, holds, ages),
+    st.builds(
+        Acquire,
+        addresses,
+        ids,
+        st.sampled_from([5, 50, 10_000]),
+        holder=st.sampled_from(["", "host:1"]),
+        look_every=st.sampled_from([4, 40, 1000]),
+        queue=st.booleans(),
+        read=st.booleans(),
+        touch_every=st.none() | short,
+        keep=short,
+    ),
+    st.builds(Renew, addresses, ids, st.integers(1, 3), short, short),
+    st.builds(Release, addresses, ids, st.integers(0, 3), ages),
+)
+
+
+class World:
+    """The machine's slots, and who was given a claim."""
+
+    def __init__(self) -> None:
+        self.slots: dict[Address, state.Slot] = {}
+        self.tickets: list[int] = []
+
+    def step(self, operation: Any, now: int) -> Any:
+        before = self.slots.get(operation.address, state.EMPTY)
+        after, outcome = machine.apply(before, operation, now)
+        if after is not before:
+            self.slots[operation.address] = after
+            ticket = state.claimed(before, after, operation.address.key)
+            self.tickets += [ticket] if ticket else []
+        return outcome
+
+    def reap(self, now: int) -> None:
+        for address, slot in self.slots.items():
+            self.slots[address] = state.sweep(slot, now)[0]
+
+
+def following(operation: Any, metas: dict[Address, Meta], holds: dict[Address, Hold]) -> Any:
+    """``operation`` made to fit what was last seen at its address, so that it mostly succeeds."""
+    changes: dict[str, Any] = {}
+    meta, hold = metas.get(operation.address), holds.get(operation.address)
+    if meta is not None and getattr(operation, "stamp", None) is not None:
+        changes["stamp"] = meta.stamp
+    if hold is not None:
+        if isinstance(operation, (Renew, Release)):
+            changes["ticket"] = hold.ticket
+        if isinstance(operation, Renew):
+            changes["token"] = hold.token
+        elif getattr(operation, "lock", None) is not None:
+            changes["lock"] = hold
+    return replace(operation, **changes)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1]),
+            st.sampled_from([0, 0, 1, 6, 60, 5_000, 70_000, 4_000_000]),
+            st.booleans(),
+            st.booleans(),
+            st.lists(steps, min_size=1, max_size=6),
+        ),
+        max_size=12,
+    )
+)
+def test_two_connections_answer_as_the_machine_does(
+    batches: list[tuple[int, int, bool, bool, list[Any]]],
+) -> None:
+    now = 1_800_000_000_000_000
+    world = World()
+    metas: dict[Address, Meta] = {}
+    holds: dict[Address, Hold] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        options = Options(path=Path(folder) / "sessions.db", clock=lambda: now, synchronous="off")
+        stores = [SQLiteStore(options), SQLiteStore(options)]
+        for store in stores:
+            store.open()
+        try:
+            for which, passed, reaps, fits, batch in batches:
+                now += passed * 1000
+                if reaps:
+                    assert isinstance(stores[which].execute([Reap()])[0], Reaped)
+                    world.reap(now)
+                asked = [following(step, metas, holds) if fits else step for step in batch]
+                world.tickets.clear()
+                expected = [world.step(step, now) for step in asked]
+                outcomes = stores[which].execute(asked)
+                assert outcomes == expected
+                assert sorted(stores[which].claims()) == sorted(world.tickets)
+                for step, outcome in zip(asked, outcomes, strict=True):
+                    if isinstance(outcome, (Saved, Found)):
+                        metas[step.address] = outcome.meta
+                    elif isinstance(outcome, Granted):
+                        holds[step.address] = Hold(step.ticket, outcome.token)
+        finally:
+            for store in stores:
+                store.close()
+
+
+# Batches ---------------------------------------------------------------------
+
+
+def test_operations_on_one_key_take_effect_in_order(store: SQLiteStore, at: At) -> None:
+    outcomes = store.execute(
+        [
+            Read(at()),
+            Start(at(), 1, b"one"),
+            Ping(),
+            Write(at(), 2, Stamp(1, 1, 1), b"two"),
+            Read(at()),
+            Delete(at(), 3),
+            Scan("checkout"),
+            Read(at()),
+        ]
+    )
+    assert [type(outcome) for outcome in outcomes] == [
+        Missing, Saved, Pong, Saved, Found, operations.Deleted, Page, Missing,
+    ]  # fmt: skip
+    assert isinstance(outcomes[4], Found)
+    assert outcomes[4].payload == b"two"
+
+
+def test_one_that_sqlite_refuses_fails_alone(store: SQLiteStore, at: At) -> None:
+    first, huge, last = store.execute(
+        [Start(at("a"), 1, b""), Start(at("b"), 2**63, b""), Start(at("c"), 3, b"")]
+    )
+    assert isinstance(first, Saved)
+    assert isinstance(last, Saved)
+    assert isinstance(huge, Failed)
+    assert "nothing was changed" in str(huge.error)
+    assert [type(o) for o in store.execute([Read(at(key)) for key in "abc"])] == [
+        Found, Missing, Found,
+    ]  # fmt: skip
+
+
+def test_keys_that_differ_in_anything_are_different(store: SQLiteStore) -> None:
+    keys = [
+        "a", "A", "a ", "a  ", " a", "á", "a\u0301", "a\x00", "a\x00b", "\x00", "ß", "ss", "🙂",
+        "🙂\ufe0f", "x" * 1024, "x" * 1023 + "y", "'; DROP TABLE sessiontracker_keys; --", "%", "_",
+    ]  # fmt: skip
+    places = [Address("checkout", "", f"k{key}") for key in keys]
+    places += [Address("Checkout", "", "ka"), Address("checkout", "scope", "ka")]
+    started = store.execute([Start(place, i, str(i).encode()) for i, place in enumerate(places, 1)])
+    assert all(isinstance(outcome, Saved) for outcome in started)
+    found = store.execute([Read(place) for place in places])
+    assert [outcome.payload for outcome in found if isinstance(outcome, Found)] == [
+        str(i).encode() for i in range(1, len(places) + 1)
+    ]
+
+
+def test_a_payload_comes_back_whatever_it_holds(store: SQLiteStore, at: At) -> None:
+    payloads = [b"", b"\x00", bytes(range(256)), b"x" * 1_048_576]
+    store.execute([Start(at(str(i)), i + 1, payload) for i, payload in enumerate(payloads)])
+    found = store.execute([Read(at(str(i))) for i in range(len(payloads))])
+    assert [outcome.payload for outcome in found if isinstance(outcome, Found)] == payloads
+
+
+# Reading ---------------------------------------------------------------------
+
+
+def test_reading_needs_no_write_lock(
+    store: SQLiteStore, started: Meta, sql: sqlite3.Connection, at: At
+) -> None:
+    sql.execute("BEGIN IMMEDIATE")
+    outcomes = store.execute(
+        [
+            Read(at(), slide=True),
+            Read(at("other")),
+            Start(at(), 9, b"", read=True),
+            Scan("checkout"),
+        ]
+    )
+    found = Found(started, b"payload")
+    assert outcomes == [found, Missing(), found, Page([Item(at(), started, b"payload")], "")]
+
+
+def test_reading_writes_nothing(
+    store: SQLiteStore, started: Meta, sql: sqlite3.Connection, at: At
+) -> None:
+    before = sql.execute("PRAGMA data_version").fetchone()
+    store.execute([Read(at(), slide=True)])
+    assert sql.execute("PRAGMA data_version").fetchone() == before
+
+
+def test_a_slide_that_is_due_is_written(
+    store: SQLiteStore, started: Meta, clock: Any, sql: sqlite3.Connection, at: At
+) -> None:
+    clock.pass_ms(30_000)
+    read = Read(at(), slide=True)
+    [first, second] = store.execute([read, Read(at("other"))])
+    assert isinstance(first, Found)
+    assert first.meta.expires == started.expires + 30_000
+    assert second == Missing()
+    assert sql.execute("SELECT active_expires FROM sessiontracker_keys").fetchall() == [
+        (first.meta.expires,)
+    ]
+
+
+def test_what_another_connection_wrote_is_seen_at_once(
+    store: SQLiteStore, open_store: OpenStore, started: Meta, at: At
+) -> None:
+    other = open_store()
+    meta = started
+    for i in range(2, 12):
+        writer, reader = (store, other) if i % 2 else (other, store)
+        [saved] = writer.execute([Write(at(), i, meta.stamp, b"%d" % i)])
+        assert isinstance(saved, Saved)
+        meta = saved.meta
+        assert reader.execute([Read(at())]) == [Found(meta, b"%d" % i)]
+
+
+# Waiting ---------------------------------------------------------------------
+
+
+def test_a_claim_given_by_this_connection_is_told_with_its_batch(
+    store: SQLiteStore, at: At
+) -> None:
+    store.execute([Acquire(at(), 1, 30_000)])
+    assert isinstance(store.execute([Acquire(at(), 2, 30_000)])[0], Queued)
+    assert list(store.claims()) == []
+    store.execute([Release(at(), 1)])
+    assert list(store.claims()) == [2]
+    store.execute([Read(at())])
+    assert list(store.claims()) == []
+
+
+def test_a_claim_given_by_another_is_found_by_looking(
+    store: SQLiteStore, open_store: OpenStore, at: At
+) -> None:
+    other = open_store()
+    waiting = {2: at(), 3: at("else")}
+    store.execute([Acquire(at(), 1, 30_000), Acquire(at("else"), 7, 30_000)])
+    store.execute([Acquire(at(), 2, 30_000), Acquire(at("else"), 3, 30_000)])
+    store.look(waiting)
+    assert list(store.look(waiting)) == []
+    other.execute([Release(at(), 1)])
+    assert list(store.look(waiting)) == [2]
+    [granted] = store.execute([Acquire(at(), 2, 30_000)])
+    assert isinstance(granted, Granted)
+
+
+# The store as a whole --------------------------------------------------------
+
+
+def test_a_scan_has_every_session_once_and_in_pages(store: SQLiteStore, clock: Any) -> None:
+    places = [Address("t", "", f"k{i:03}") for i in range(7)]
+    places += [Address("t", scope * 22, f"k{i}") for scope in "ab" for i in range(3)]
+    starts = [Start(place, i, b"", idle=1_000) for i, place in enumerate(places, 1)]
+    store.execute(
+        [*starts, Start(Address("u", "", "k"), 99, b""), Start(Address("", "", "k"), 98, b"")]
+    )
+    store.execute([Finish(places[1], 50, 9_000), Finish(places[8], 51, 9_000)])
+
+    def scanned(**options: Any) -> list[Address]:
+        found: list[Address] = []
+        cursor = ""
+        while True:
+            [page] = store.execute([Scan("t", cursor=cursor, limit=3, **options)])
+            assert isinstance(page, Page)
+            assert len(page.items) <= 3
+            found += [item.address for item in page.items]
+            cursor = page.cursor
+            if not cursor:
+                return found
+
+    active = [place for place in places if place not in (places[1], places[8])]
+    assert scanned() == active
+    assert scanned(finished=True) == [places[1], places[8]]
+    clock.pass_ms(2_000)
+    assert scanned() == []
+    assert scanned(finished=True) == [places[1], places[8]]
+
+
+def test_a_cursor_that_is_none_is_refused(store: SQLiteStore) -> None:
+    [outcome] = store.execute([Scan("t", cursor="nonsense")])
+    assert isinstance(outcome, Failed)
+    assert "begin again" in str(outcome.error)
+
+
+def rows(sql: sqlite3.Connection) -> int:
+    [(count,)] = sql.execute("SELECT count(*) FROM sessiontracker_keys")
+    return int(count)
+
+
+def test_reaping_is_bounded_oldest_first_and_leaves_no_row_behind(
+    store: SQLiteStore, clock: Any, sql: sqlite3.Connection, at: At
+) -> None:
+    for i in range(10):
+        store.execute([Start(at(str(i)), i + 1, b"", idle=1_000 * (i + 1))])
+    store.execute([Start(at("stays"), 99, b"", idle=10_000_000)])
+    assert store.execute([Reap()]) == [Reaped(0)]
+    clock.pass_ms(10_500)
+    assert store.execute([Reap(limit=4)]) == [Reaped(4)]
+    left = sql.execute("SELECT key FROM sessiontracker_keys WHERE active_life IS NOT NULL")
+    assert {key for (key,) in left} == {b"kstays", *(b"k%d" % i for i in range(4, 10))}
+    assert store.execute([Reap(limit=100)]) == [Reaped(6)]
+    assert store.execute([Reap()]) == [Reaped(0)]
+    assert rows(sql) == 11  # each remembers the last thing done to it for a minute
+    clock.pass_ms(60_000)
+    store.execute([Reap()])
+    assert rows(sql) == 1
+
+
+def test_what_was_prolonged_since_is_put_off_and_kept(
+    store: SQLiteStore, started: Meta, clock: Any, sql: sqlite3.Connection, at: At
+) -> None:
+    due = "SELECT due FROM sessiontracker_keys"
+    assert sql.execute(due).fetchone() == (started.expires,)
+    clock.pass_ms(50_000)
+    store.execute([Touch(at())])
+    assert sql.execute(due).fetchone() == (started.expires,)  # the index was left alone
+    clock.pass_ms(20_000)
+    assert store.execute([Reap()]) == [Reaped(0)]
+    assert sql.execute(due).fetchone() == (started.expires + 50_000,)
+    assert isinstance(store.execute([Read(at())])[0], Found)
+    clock.pass_ms(100_000)
+    assert store.execute([Reap()]) == [Reaped(1)]
+
+
+def test_a_sooner_end_is_due_sooner(
+    store: SQLiteStore, started: Meta, sql: sqlite3.Connection, at: At
+) -> None:
+    [finished] = store.execute([Finish(at(), 2, 1_000)])
+    assert isinstance(finished, Found)
+    due = sql.execute("SELECT due FROM sessiontracker_keys").fetchone()
+    assert due == (finished.meta.expires,)
+    assert finished.meta.expires < started.expires
+
+
+def test_the_token_of_a_lock_outlives_its_session_and_the_reaper(
+    store: SQLiteStore, clock: Any, sql: sqlite3.Connection, at: At
+) -> None:
+    [granted] = store.execute([Acquire(at(), 1, 1_000, keep=3_600_000)])
+    assert isinstance(granted, Granted)
+    clock.pass_ms(60_000)
+    store.execute([Reap()])
+    assert rows(sql) == 1
+    clock.now = granted.token - 5_000_000  # a clock that was set back
+    [again] = store.execute([Acquire(at(), 2, 1_000)])
+    assert isinstance(again, Queued)  # the lease has not run out yet, by this clock
+    clock.pass_ms(10_000)
+    [again] = store.execute([Acquire(at(), 2, 1_000)])
+    assert isinstance(again, Granted)
+    assert again.token > granted.token
+
+
+# Rows that are none of ours --------------------------------------------------
+
+
+def test_a_broken_row_is_told_for_its_key_alone_and_stays(
+    store: SQLiteStore, started: Meta, sql: sqlite3.Connection, at: At, clock: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    store.execute([Start(at("good"), 5, b"good", idle=10_000)])
+    sql.execute(
+        "UPDATE sessiontracker_keys SET lock_token = 1, lock_kept = 1, lock_released = 0, "
+        "queue = x'ffff' WHERE key = ?",
+        (b"korder-42",),
+    )
+    sql.execute("INSERT INTO sessiontracker_keys (type, scope, key, due) VALUES ('text', 1, 2, 3)")
+    sql.execute("INSERT INTO sessiontracker_keys (type, scope, key, due) VALUES (?, ?, ?, 'x')",
+                (b"checkout", b"", b"\xff"))  # fmt: skip
+    before = sql.execute("SELECT key, queue, active_payload FROM sessiontracker_keys").fetchall()
+    first, good, second, write = store.execute(
+        [Read(at()), Read(at("good")), Acquire(at(), 1, 1), Write(at(), 2, started.stamp, b"")]
+    )
+    assert isinstance(first, Broken)
+    assert isinstance(second, Broken)
+    assert isinstance(write, Broken)
+    assert isinstance(good, Found)
+    [page] = store.execute([Scan("checkout")])
+    assert isinstance(page, Page)
+    assert [item.address for item in page.items] == [at("good")]
+    clock.pass_ms(20_000_000)
+    assert store.execute([Reap()]) == [Reaped(1)]
+    assert store.execute([Reap()]) == [Reaped(0)]
+    assert "passed over" in caplog.text
+    after = sql.execute("SELECT key, queue, active_payload FROM sessiontracker_keys").fetchall()
+    assert set(after) == {row for row in before if row[0] != b"kgood"}
+
+
+def test_what_the_store_cannot_reach_is_unavailable_for_all(
+    store: SQLiteStore, started: Meta, path: Path, at: At
+) -> None:
+    path.rename(path.with_suffix(".gone"))
+    outcomes = store.execute([Read(at()), Ping(), Scan("checkout"), Reap(), Touch(at())])
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 5
+    path.with_suffix(".gone").rename(path)
+    assert isinstance(store.execute([Read(at())])[0], Found)
