@@ -89,6 +89,11 @@ class Plugins:
         """The plugin that opens the backend of this name in the configuration."""
         return self._backends[name].opener
 
+    def roles(self, name: str) -> tuple[StoragePlugin | None, LockingPlugin | None]:
+        """The roles that this backend's plugin plays; None for one that it does not."""
+        backend = self._backends[name]
+        return backend.storage, backend.locking
+
     def check_roles(self, type_name: str, settings: SessionSettings | None = None) -> None:
         """Check that the backends of a session type do what it needs of them.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
+from ..config import Config
 from ..contract import BackendOptions, BackendPlugin, Capability, LockingPlugin, StoragePlugin
 from ..errors import ConfigurationError
+from ..plugins import Plugins
 from .harness import Clock, Mode, Store
 
 __all__ = ["Subject", "find", "parse_options"]
@@ -19,12 +20,8 @@ DEFAULT_TICK = 200
 
 def find(name: str) -> tuple[StoragePlugin | None, LockingPlugin | None]:
     """The two roles that the backend ``name`` plays; None for one that it does not."""
-    for entry in entry_points(group="sessiontracker", name=name):
-        module = entry.load()
-        storage = getattr(module, "sessiontracker_storage", None)
-        locking = getattr(module, "sessiontracker_locking", None)
-        return storage and storage(), locking and locking()
-    raise ConfigurationError(f"no installed distribution has a backend {name!r}")
+    config = Config.of({"backends": {"conformance": {"use": name}}})
+    return Plugins.load(config).roles("conformance")
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
