@@ -351,8 +351,8 @@ class Config:
 
     def _no_backend(self, path: KeyPath, name: str) -> Setting:
         near = did_you_mean(name, self._names)
-        known = near or f": there is {listed(map(shown, self._names))}, or write [backends.{name}]"
-        self._problem(path, f"no backend is named {shown(name)}{known}")
+        known = f": there is {listed(map(shown, self._names))}"
+        self._problem(path, f"no backend is named {shown(name)}{near or known}")
         return Setting(name, self._sources.where(path), wrong=True)
 
     def _homeless(self, name: str) -> str:
