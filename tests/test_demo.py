@@ -109,7 +109,7 @@ async def played(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Played]:
         ]
         await asyncio.gather(*map(play, interactions))
         yield Played(tracker, handlers, checks, dispatcher, interactions)
-    for module in ("checks", "dispatcher", "handlers", "worker"):
+    for module in ("checks", "dispatcher", "handlers", "processes", "worker"):
         sys.modules.pop(module)
 
 

@@ -6,8 +6,9 @@ what is stored is checked; the exit code is 1 if anything is not as it must be.
 
     python examples/interactions/demo.py
 
-`handlers.py` is what a user of the library writes. `worker.py` is a process, `dispatcher.py`
-sends it clicks, `screen.py` shows it all, `checks.py` checks.
+`handlers.py` is what a user of the library writes. `worker.py` is a process that calls it,
+`processes.py` such a process from outside, `dispatcher.py` sends them clicks, `screen.py` shows
+it all, `checks.py` says whether it went well.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from time import monotonic
 
 from checks import check_all
-from dispatcher import Dispatcher, Worker
+from dispatcher import Dispatcher
 from handlers import STEPS, Click, Customer
+from processes import Worker
 from screen import Progress, Screen, open_screen
 from worker import PRICES
 
@@ -102,6 +105,8 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.processes < 2 or not 0 <= options.kills <= options.interactions:
         parser.error("at least two processes, and no more kills than interactions")
+    if options.processes + options.kills > len(ascii_uppercase):
+        parser.error("processes are named by letters: there are not enough for so many")
     return options
 
 

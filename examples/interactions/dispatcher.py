@@ -3,124 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 import random
-import string
-import sys
-from asyncio import Future, Task
-from asyncio.subprocess import PIPE, Process
+from asyncio import Task
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from string import ascii_uppercase
 from time import monotonic
 
-import msgspec
 from handlers import Click
-from worker import Delivery, Report
+from processes import Pending, Worker
+from worker import Report
 
 # Of a lease of 1 s, as sessions.toml has it, so much is left when it was just renewed: what its
 # holder then reports stays true for a moment, until it is renewed at two thirds.
 FRESH = 0.75  # s
 RECENT = 0.05  # s
 
-_ids = itertools.count(1)
-
-
-@dataclass
-class Pending:
-    """A delivery that its process has not answered yet, and how it stands."""
-
-    delivery: Delivery
-    answer: Future[Report | None]
-    latest: Report
-
 
 @dataclass
 class Takeover:
-    """What became of a lock whose holder was killed, in seconds after its death."""
+    """What became of a lock whose holder was killed. Times in s, ``after`` from its death."""
 
     order: str
     lease_left: float
     killed: float
     after: float | None = None
-
-
-class Worker:
-    """A worker process, as seen from here."""
-
-    def __init__(self, name: str, process: Process, on_report: Callable[[Worker, Pending], None]):
-        self.name = name
-        self.pid = process.pid
-        self.alive = True
-        self.handled = 0
-        self.pending: dict[int, Pending] = {}
-        self._process = process
-        self.killed = False
-        self._on_report = on_report
-        self._reader: Task[None] | None = None
-
-    @classmethod
-    async def start(
-        cls, name: str, url: str, on_report: Callable[[Worker, Pending], None]
-    ) -> Worker:
-        program = Path(__file__).with_name("worker.py")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, program, stdin=PIPE, stdout=PIPE, env={**os.environ, "ORDERS_URL": url}
-        )
-        worker = cls(name, process, on_report)
-        assert process.stdout is not None
-        if not await process.stdout.readline():
-            raise RuntimeError(f"process {name} did not start: its message is above")
-        worker._reader = asyncio.create_task(worker._read())
-        return worker
-
-    async def handle(self, click: Click, pace: float, stuck: bool) -> Report | None:
-        """The last report on this click, or None if the process died before."""
-        if not self.alive:
-            return None
-        delivery = Delivery(next(_ids), click, pace, stuck)
-        answer = asyncio.get_running_loop().create_future()
-        self.pending[delivery.id] = Pending(delivery, answer, Report(delivery.id, "waits"))
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(delivery) + b"\n")
-        return await answer
-
-    def kill(self) -> float:
-        """SIGKILL, at once; the moment at which it was sent."""
-        self.alive = False
-        self.killed = True
-        self._process.kill()
-        return monotonic()
-
-    async def stop(self) -> None:
-        """End of input: the process leaves by itself, or else it is made to."""
-        assert self._process.stdin is not None
-        assert self._reader is not None
-        self._process.stdin.close()
-        await asyncio.wait([self._reader], timeout=10)
-        if not self._reader.done():
-            self.kill()
-        await self._reader
-        if self._process.returncode and not self.killed:
-            raise RuntimeError(f"process {self.name} died by itself: its message is above")
-
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            report = msgspec.json.decode(line, type=Report)
-            pending = self.pending[report.id]
-            pending.latest = report
-            self._on_report(self, pending)
-            if report.state in ("done", "failed"):
-                del self.pending[report.id]
-                self.handled += 1
-                pending.answer.set_result(report)
-        self.alive = False
-        await self._process.wait()
-        lost, self.pending = self.pending, {}
-        for pending in lost.values():
-            pending.answer.set_result(None)
 
 
 class Dispatcher:
@@ -143,7 +50,7 @@ class Dispatcher:
         self._kills = kills
         self._killing = asyncio.Lock()
         self._tell = tell
-        self._names = iter(string.ascii_uppercase)
+        self._names = iter(ascii_uppercase)
         self._doomed: set[str] = set()
         self._replacing: list[Task[None]] = []
 
@@ -179,6 +86,7 @@ class Dispatcher:
 
     async def _deliver_and_kill(self, click: Click) -> int:
         """The click comes twice, and the process that has it first dies while it holds the lock."""
+        await asyncio.gather(*self._replacing)  # so that there are two
         victim, other = random.sample(self.alive(), 2)
         self.repeated += 1
         first = asyncio.create_task(self._deliver(click, victim, stuck=True))

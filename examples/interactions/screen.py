@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from dispatcher import Pending, Worker
 from handlers import STEPS
+from processes import Pending, Worker
 from rich.columns import Columns
 from rich.console import Console, Group
 from rich.live import Live
