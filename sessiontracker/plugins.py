@@ -245,7 +245,6 @@ class _Plugin:
         self.name = claim.name
         self.distribution = claim.distribution
         self.label = f"{where}: the plugin {shown(claim.name)} of {claim.distribution}"
-        self._where = where
         plugin = self._import(claim)
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
