@@ -1,0 +1,124 @@
+"""Trackers to test: asynchronous and synchronous behind one face, on every arrangement of backends.
+
+A test that is the same for both is written once, as if for `AsyncSessionTracker`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from sessiontracker import AsyncSessionTracker, Session, SessionTracker
+
+__all__ = ["ALL", "Arrangement", "Checkout", "Clock", "opened"]
+
+
+class Checkout(Session):
+    items: list[str] = []
+    paid: bool = False
+    count: int = 0
+
+
+class Clock:
+    """A store's clock, which moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def move(self, seconds: float) -> None:
+        self.now += round(seconds * 1_000_000)
+
+
+class Arrangement(NamedTuple):
+    """Which tracker, and which backends keep sessions and locks."""
+
+    mode: str
+    storage: str
+    locking: str
+
+    @property
+    def fused(self) -> bool:
+        return self.storage == self.locking
+
+    def config(self, clock: Clock | None, **settings: Any) -> dict[str, Any]:
+        options = {} if clock is None else {"clock": clock}
+        top = {k: settings.pop(k) for k in ("operation_timeout", "max_in_flight") if k in settings}
+        return {
+            "backends": {
+                name: {"use": name.rstrip("12"), **options} for name in {self.storage, self.locking}
+            },
+            "defaults": {"storage": self.storage, "locking": self.locking, **settings},
+            **top,
+        }
+
+
+ALL = [
+    Arrangement(mode, "memory1", locking)
+    for mode in ("async", "sync")
+    for locking in ("memory1", "memory2")
+]
+
+
+class _Block:
+    """A context manager of threads as one of an event loop."""
+
+    def __init__(self, block: Any) -> None:
+        self.block = block
+
+    async def __aenter__(self) -> Any:
+        return self.block.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Any:
+        return self.block.__exit__(kind, error, traceback)
+
+
+class _Awaited:
+    """A `SessionTracker` with the face of an `AsyncSessionTracker`."""
+
+    def __init__(self, tracker: SessionTracker) -> None:
+        self.tracker = tracker
+
+    def lock(self, *arguments: Any, **named: Any) -> _Block:
+        return _Block(self.tracker.lock(*arguments, **named))
+
+    def get_locked(self, *arguments: Any, **named: Any) -> _Block:
+        return _Block(self.tracker.get_locked(*arguments, **named))
+
+    def lock_of(self, session: Session) -> Any:
+        return self.tracker.lock_of(session)
+
+    async def scan(self, *arguments: Any, **named: Any) -> AsyncIterator[Any]:
+        for session in self.tracker.scan(*arguments, **named):
+            yield session
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self.tracker, name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            return method(*arguments, **named)
+
+        return call
+
+
+@asynccontextmanager
+async def opened(
+    arrangement: Arrangement, clock: Clock | None = None, **settings: Any
+) -> AsyncIterator[Any]:
+    """A tracker of ``arrangement``, with ``settings`` for all session types."""
+    config: Mapping[str, Any] = arrangement.config(clock, **settings)
+    if arrangement.mode == "async":
+        async with AsyncSessionTracker(config) as tracker:
+            yield tracker
+    else:
+        with SessionTracker(config) as tracker:
+            yield _Awaited(tracker)
