@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sessiontracker import AsyncSessionTracker, Session, SessionTracker
 
-__all__ = ["ALL", "Arrangement", "Checkout", "Clock", "opened"]
+__all__ = ["ALL", "FUSED", "Arrangement", "Checkout", "Clock", "opened"]
 
 
 class Checkout(Session):
@@ -62,6 +62,8 @@ ALL = [
     for mode in ("async", "sync")
     for locking in ("memory1", "memory2")
 ]
+
+FUSED = [arrangement for arrangement in ALL if arrangement.fused]
 
 
 class _Block:
