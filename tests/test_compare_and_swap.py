@@ -366,6 +366,20 @@ async def test_an_error_of_ours_goes_to_the_caller_as_it_is(server: Server) -> N
     assert str(outcome.error) == "full: delete something"
 
 
+async def test_what_cannot_be_encoded_fails_alone(server: Server) -> None:
+    backend = LossyStore(server)
+    bad, login = Address("checkout", "", "k\ud800"), Address("login", "a" * 22, "kios")
+    outcomes = await backend.execute(
+        [
+            Start(HERE, 1, b""),
+            Start(bad, 2, b""),
+            Start(login, 3, b"", owner="alice"),
+            Start(Address("login", login.scope, "kandroid"), 4, b"", owner="\ud800"),
+        ]
+    )
+    assert [type(outcome) for outcome in outcomes] == [Saved, Failed, Saved, Failed]
+
+
 async def test_without_a_list_of_slots_neither_scan_nor_reap(server: Server) -> None:
     class Blind(Threads):
         slots = CompareAndSwapBackend.slots

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from heapq import nsmallest
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from ..blobs import (
     step,
 )
 from ..contract import Asked, AsyncBackend
-from ..errors import BackendUnavailableError, CapabilityError, SessionTrackerError
+from ..errors import BackendError, BackendUnavailableError, CapabilityError, SessionTrackerError
 from ..operations import (
     Acquire,
     Address,
@@ -150,6 +150,17 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
     # A step on one slot --------------------------------------------------------------
 
     async def _step(self, slot: Address, operations: Sequence[Operation]) -> list[Outcome]:
+        try:
+            return await self._decided(slot, operations)
+        except UnicodeEncodeError as error:
+            if len(operations) == 1:
+                return [Failed(BackendError(f"no store can keep a lone surrogate: {error}"))]
+        alone: list[Outcome] = []
+        for operation in operations:
+            alone += await self._step(slot, [operation])
+        return alone
+
+    async def _decided(self, slot: Address, operations: Sequence[Operation]) -> list[Outcome]:
         name = slot_name(slot)
         began = monotonic()
         doubt: _Doubt | None = None
@@ -230,10 +241,14 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
                 self._line[operation.ticket] = _Place(outcome.ahead, since)
             elif isinstance(operation, (Acquire, Release)):
                 self._line.pop(operation.ticket, None)
-        for ticket in claims(loaded.slot):
-            self._wakes.wake(ticket)
+        self._wake(claims(loaded.slot))
         skew = self._skew(loaded)
         return shorten(outcomes, skew) if skew else outcomes
+
+    def _wake(self, tickets: Iterable[int]) -> None:
+        """Their turn has come, as a step on their slot found out."""
+        for ticket in tickets:
+            self._wakes.wake(ticket)
 
     # The store as a whole ------------------------------------------------------------
 
