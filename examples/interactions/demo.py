@@ -113,7 +113,10 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     options = arguments()
     with tempfile.TemporaryDirectory(prefix="interactions-") as folder:
-        passed = asyncio.run(run(options, f"sqlite:///{Path(folder, 'orders.db')}"))
+        try:
+            passed = asyncio.run(run(options, f"sqlite:///{Path(folder, 'orders.db')}"))
+        except KeyboardInterrupt:
+            return 130
     return 0 if passed else 1
 
 

@@ -28,6 +28,10 @@ class Pending:
     answer: Future[Report | None]
     latest: Report
 
+    def resolve(self, report: Report | None) -> None:
+        if not self.answer.done():  # nobody waits any more where the demo was interrupted
+            self.answer.set_result(report)
+
 
 class Worker:
     """A worker process: what it was given, and what it reports."""
@@ -99,9 +103,9 @@ class Worker:
             if report.state in ("done", "failed"):
                 del self.pending[report.id]
                 self.handled += 1
-                pending.answer.set_result(report)
+                pending.resolve(report)
         self.alive = False
         await self._process.wait()
         lost, self.pending = self.pending, {}
         for pending in lost.values():
-            pending.answer.set_result(None)
+            pending.resolve(None)
