@@ -88,7 +88,7 @@ def conformance(session: nox.Session) -> None:
     folder.mkdir(parents=True)
     for backend, *options in [
         ["memory"],
-        ["file", f"path={folder / 'files'}"],
+        ["file", f"url={folder / 'files'}"],
         ["sql", f"url=sqlite:///{folder / 'sessions.db'}"],
     ]:
         chosen = [word for option in options for word in ("--backend-option", option)]

@@ -153,7 +153,7 @@ class Start(Operation, frozen=True, gc=False):
 
 
 class Read(Operation, frozen=True, gc=False):
-    """Read the active session, or the finished one: `Found`, or `Missing`, `IsFinished`, `IsActive`.
+    """Read the active or the finished session: `Found`, or `Missing`, `IsFinished`, `IsActive`.
 
     With ``slide``, an active session's idle timeout begins anew if it last did so longer
     ago than ``touch_every`` (None, or more than that: a twentieth of its idle timeout).

@@ -18,6 +18,15 @@ from ..errors import (
     SessionError,
     SessionNotFoundError,
 )
+from ..events import (
+    SessionDeleted,
+    SessionEvent,
+    SessionFinished,
+    SessionResumed,
+    SessionRotated,
+    SessionStarted,
+    SessionUpdated,
+)
 from ..lock import SessionLock
 from ..operations import (
     FOREVER,
@@ -153,7 +162,7 @@ class AsyncSessionTracker(AsyncTrackerCore):
             address = store.binding.address(key, id, owner)
         else:
             store, address, key, _ = await self._named(what, key, id, owner)
-        binding = store.binding
+        binding: Binding[S] = store.binding
         operation = Read(address, False, touch, binding.touch_every)
         outcome = await store.storage.ask(operation)
         if type(outcome) is Found:
@@ -234,6 +243,7 @@ class AsyncSessionTracker(AsyncTrackerCore):
             raise refusal(outcome, binding, address, meta.version)
         set_meta(session, outcome.meta)
         self._saved(session, baseline)
+        self._tell(SessionUpdated, address, outcome.meta)
         return session
 
     @overload
@@ -276,6 +286,7 @@ class AsyncSessionTracker(AsyncTrackerCore):
             if type(outcome) is not Found:
                 raise refusal(outcome, binding, address)
             self._ended(lock, "finished")
+            self._tell(SessionFinished, address, outcome.meta)
             return binding.decoded(address, key, outcome)
         meta = binding.started(session)[1]
         payload = binding.codec.encode(session)
@@ -288,6 +299,7 @@ class AsyncSessionTracker(AsyncTrackerCore):
         set_meta(session, outcome.meta)
         self._saved(session, baseline)
         self._ended(lock or lock_of(session), "finished")
+        self._tell(SessionFinished, address, outcome.meta)
         return session
 
     @overload
@@ -359,6 +371,7 @@ class AsyncSessionTracker(AsyncTrackerCore):
             raise refusal(outcome, binding, address)
         resumed = binding.decoded(address, key, outcome)
         self._ended(lock, "")
+        self._tell(SessionResumed, address, outcome.meta)
         if session is None:
             return resumed
         refill(session, resumed)
@@ -402,6 +415,7 @@ class AsyncSessionTracker(AsyncTrackerCore):
             raise refusal(outcome, store.binding, address)
         if outcome.existed:
             self._ended(lock or (None if session is None else lock_of(session)), "deleted")
+            self._tell(SessionDeleted, address, None)
         return outcome.existed
 
     async def rotate(self, session: S, *, owner: str | None = None, lock: Lock | None = None) -> S:
@@ -449,6 +463,7 @@ class AsyncSessionTracker(AsyncTrackerCore):
         attach(session, new, key, outcome.meta, held)
         self._saved(session, baseline)
         self._ended(lock or held, "rotated")
+        self._tell(SessionRotated, new, outcome.meta, old_id=binding.label(old))
         return session
 
     async def scan(self, kind: type[S], *, finished: bool = False) -> AsyncIterator[S]:
@@ -643,6 +658,13 @@ class AsyncSessionTracker(AsyncTrackerCore):
     ) -> None:
         attach(session, address, key, meta, lock_of(session))
         self._saved(session, baseline)
+        self._tell(SessionStarted, address, meta)
+
+    def _tell(
+        self, kind: type[SessionEvent], address: Address, meta: Meta | None, **more: Any
+    ) -> None:
+        if self._keeper.observers:
+            self._keeper.tell(kind, address, meta, **more)
 
     def _baseline(self, binding: Binding[S], session: S) -> bytes:
         """How a locked session looks as it is saved, so that leaving its block can compare."""

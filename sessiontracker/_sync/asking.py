@@ -96,7 +96,7 @@ class Asker:
                     for index in unsettled
                 ]
             )
-            asked, unsettled = unsettled, []
+            asked, unsettled = unsettled, list[int]()
             for index, answer in zip(asked, answers, strict=True):
                 outcomes[index] = answer
                 if _is_unsettled(answer):

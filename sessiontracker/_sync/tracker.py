@@ -19,6 +19,15 @@ from ..errors import (
     SessionError,
     SessionNotFoundError,
 )
+from ..events import (
+    SessionDeleted,
+    SessionEvent,
+    SessionFinished,
+    SessionResumed,
+    SessionRotated,
+    SessionStarted,
+    SessionUpdated,
+)
 from ..lock import SessionLock
 from ..operations import (
     FOREVER,
@@ -154,7 +163,7 @@ class SessionTracker(TrackerCore):
             address = store.binding.address(key, id, owner)
         else:
             store, address, key, _ = self._named(what, key, id, owner)
-        binding = store.binding
+        binding: Binding[S] = store.binding
         operation = Read(address, False, touch, binding.touch_every)
         outcome = store.storage.ask(operation)
         if type(outcome) is Found:
@@ -235,6 +244,7 @@ class SessionTracker(TrackerCore):
             raise refusal(outcome, binding, address, meta.version)
         set_meta(session, outcome.meta)
         self._saved(session, baseline)
+        self._tell(SessionUpdated, address, outcome.meta)
         return session
 
     @overload
@@ -277,6 +287,7 @@ class SessionTracker(TrackerCore):
             if type(outcome) is not Found:
                 raise refusal(outcome, binding, address)
             self._ended(lock, "finished")
+            self._tell(SessionFinished, address, outcome.meta)
             return binding.decoded(address, key, outcome)
         meta = binding.started(session)[1]
         payload = binding.codec.encode(session)
@@ -287,6 +298,7 @@ class SessionTracker(TrackerCore):
         set_meta(session, outcome.meta)
         self._saved(session, baseline)
         self._ended(lock or lock_of(session), "finished")
+        self._tell(SessionFinished, address, outcome.meta)
         return session
 
     @overload
@@ -358,6 +370,7 @@ class SessionTracker(TrackerCore):
             raise refusal(outcome, binding, address)
         resumed = binding.decoded(address, key, outcome)
         self._ended(lock, "")
+        self._tell(SessionResumed, address, outcome.meta)
         if session is None:
             return resumed
         refill(session, resumed)
@@ -401,6 +414,7 @@ class SessionTracker(TrackerCore):
             raise refusal(outcome, store.binding, address)
         if outcome.existed:
             self._ended(lock or (None if session is None else lock_of(session)), "deleted")
+            self._tell(SessionDeleted, address, None)
         return outcome.existed
 
     def rotate(self, session: S, *, owner: str | None = None, lock: Lock | None = None) -> S:
@@ -448,6 +462,7 @@ class SessionTracker(TrackerCore):
         attach(session, new, key, outcome.meta, held)
         self._saved(session, baseline)
         self._ended(lock or held, "rotated")
+        self._tell(SessionRotated, new, outcome.meta, old_id=binding.label(old))
         return session
 
     def scan(self, kind: type[S], *, finished: bool = False) -> Iterator[S]:
@@ -640,6 +655,13 @@ class SessionTracker(TrackerCore):
     ) -> None:
         attach(session, address, key, meta, lock_of(session))
         self._saved(session, baseline)
+        self._tell(SessionStarted, address, meta)
+
+    def _tell(
+        self, kind: type[SessionEvent], address: Address, meta: Meta | None, **more: Any
+    ) -> None:
+        if self._keeper.observers:
+            self._keeper.tell(kind, address, meta, **more)
 
     def _baseline(self, binding: Binding[S], session: S) -> bytes:
         """How a locked session looks as it is saved, so that leaving its block can compare."""

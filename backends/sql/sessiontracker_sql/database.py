@@ -33,7 +33,7 @@ class Database:
         self.mutex = threading.RLock()  # held by whoever uses the connection
         self._cursor: sqlite3.Cursor | None = None
         self._identity: tuple[int, int] | None = None
-        self._version: int | None = None
+        self._connections = 0
         _databases.add(self)
 
     def open(self, *, create: bool) -> None:
@@ -63,12 +63,14 @@ class Database:
         """As `read`, for one statement, which needs no transaction."""
         return self._persist(lambda: self._transact("", work))
 
-    def has_changed(self) -> bool:
-        """Whether another connection wrote since this was last asked."""
+    def state(self) -> tuple[int, int]:
+        """Another one whenever another connection has written, or this one is another.
+
+        Within a transaction, of what that transaction sees.
+        """
         with self.mutex:
             version = self._connected().execute("PRAGMA data_version").fetchone()[0]
-            changed, self._version = version != self._version, version
-            return changed
+            return self._connections, version
 
     # One attempt ----------------------------------------------------------------
 
@@ -146,7 +148,8 @@ class Database:
             except BaseException:
                 connection.close()
                 raise
-            self._cursor, self._version = cursor, None
+            self._cursor = cursor
+            self._connections += 1
             self._identity = _identity(self.path)
 
 

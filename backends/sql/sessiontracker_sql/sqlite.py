@@ -9,14 +9,16 @@ from sqlalchemy.dialects import sqlite
 
 from sessiontracker.backend import Asked, BackendError, operations
 
-from .batch import Batch, place_of
+from .batch import Batch
 from .database import Database
 from .failures import InDoubtError, is_own, outcome_of, raised
+from .known import Known
 from .migration import migrate
 from .options import Options
 from .schema import Tables
 from .statements import Statements
 from .whole import page, reap
+from .writes import Writes, place_of
 
 __all__ = ["SQLiteStore"]
 
@@ -38,6 +40,8 @@ class SQLiteStore:
         self._database = Database(
             options.path, synchronous=options.synchronous, timeout=options.timeout
         )
+        self._known = Known()
+        self._looked: tuple[int, int] | None = None
         self._claims: list[int] = []
 
     def open(self) -> None:
@@ -85,23 +89,28 @@ class SQLiteStore:
             return [self._outcome(error)] * len(steps)
 
     def _write(self, steps: Sequence[operations.Operation]) -> list[operations.Outcome]:
-        def work(cursor: sqlite3.Cursor) -> tuple[list[operations.Outcome], list[int]]:
+        def work(
+            cursor: sqlite3.Cursor,
+        ) -> tuple[list[operations.Outcome], list[int], Writes]:
             now = self._now()  # with the write lock held: later than all that was written before
-            batch = Batch(cursor, self._statements)
+            batch = self._batch(cursor)
             outcomes = [batch.step(step, now) for step in steps]
-            batch.write()
-            return outcomes, batch.claims
+            return outcomes, batch.claims, batch.write()
 
-        outcomes, claims = self._database.write(work)
+        outcomes, claims, writes = self._database.write(work)
         self._claims += claims
+        writes.teach(self._known)
         return outcomes
+
+    def _batch(self, cursor: sqlite3.Cursor) -> Batch:
+        return Batch(cursor, self._statements, self._known.at(self._database.state()))
 
     def _read(self, steps: Sequence[operations.Operation]) -> list[operations.Outcome]:
         """What changes nothing, from a snapshot; what does, such as a slide that is due, again
         in a transaction that writes."""
 
         def work(cursor: sqlite3.Cursor) -> tuple[list[operations.Outcome], list[int]]:
-            batch = Batch(cursor, self._statements)
+            batch = self._batch(cursor)
             outcomes = [batch.step(step, now) for step in steps]
             again = [i for i, step in enumerate(steps) if batch.has_changed(step.address)]
             return outcomes, again
@@ -139,14 +148,18 @@ class SQLiteStore:
     def _reap(self, limit: int) -> operations.Outcome:
         gone = 0
         more = True
+        self._known.clear()  # of what goes past it
         while more and gone < limit:
             rows = min(limit - gone, _REAPED_AT_ONCE)
-            count, claims, more = self._database.write(
-                lambda cursor, rows=rows: reap(cursor, self._statements, rows, self._now())
-            )
+            count, claims, more = self._reap_once(rows)
             gone += count
             self._claims += claims
         return operations.Reaped(gone)
+
+    def _reap_once(self, rows: int) -> tuple[int, list[int], bool]:
+        return self._database.write(
+            lambda cursor: reap(cursor, self._statements, rows, self._now())
+        )
 
     def _outcome(self, error: Exception) -> operations.Outcome:
         return outcome_of(error, self._database.path, self._database.timeout)
@@ -154,7 +167,8 @@ class SQLiteStore:
     # Waiting ---------------------------------------------------------------------
 
     def look(self, waiting: Mapping[int, operations.Address]) -> Collection[int]:
-        if not self._database.has_changed():
+        looked, self._looked = self._looked, self._database.state()
+        if looked == self._looked:
             return ()
 
         def work(cursor: sqlite3.Cursor) -> list[int]:

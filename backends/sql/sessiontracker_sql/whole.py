@@ -11,9 +11,10 @@ import msgspec
 
 from sessiontracker.backend import BackendError, operations, state
 
-from .batch import Writes
+from .known import Stored
 from .rows import decode
 from .statements import Statements
+from .writes import Writes
 
 __all__ = ["page", "reap"]
 
@@ -43,8 +44,8 @@ def page(
         found = _read(row)
         if found is None:
             continue
-        address, (stored, _) = found
-        settled = state.settle(stored, now // 1000)
+        address, (slot, _) = found
+        settled = state.settle(slot.keys[address.key], now // 1000)
         record = settled.finished if scan.finished else settled.active
         if record is not None:
             items.append(operations.Item(address, record.meta, record.payload))
@@ -67,23 +68,23 @@ def reap(
         if found is None:
             writes.leave(row[-3:])
             continue
-        address, stored = found
-        before = state.Slot({address.key: stored[0]})
-        after, count = state.sweep(before, now)
+        address, before = found
+        after, count = state.sweep(before[0], now)
         gone += count
-        ticket = state.claimed(before, after, address.key)
+        ticket = state.claimed(before[0], after, address.key)
         if ticket:
             claims.append(ticket)
-        writes.add(address, stored, after, postpone=True)
+        writes.add(address, before, after, postpone=True)
     writes.send(cursor, statements)
     return gone, claims, len(rows) == limit
 
 
-def _read(row: Sequence[Any]) -> tuple[operations.Address, tuple[state.Key, int]] | None:
-    """Where ``row`` stands, what it holds and when it is due; None if that is none of ours."""
+def _read(row: Sequence[Any]) -> tuple[operations.Address, Stored] | None:
+    """Where ``row`` stands, and what it holds; None if that is none of ours."""
     try:
-        type, scope, key = (part.decode() for part in row[-3:])
-        return operations.Address(type, scope, key), decode(row[:-3])
+        type, scope, name = (part.decode() for part in row[-3:])
+        key, due = decode(row[:-3])
     except (ValueError, AttributeError) as error:
         _log.warning("the row of type, scope and key %r is passed over: %s", row[-3:], error)
         return None
+    return operations.Address(type, scope, name), (state.Slot({name: key}), due)
