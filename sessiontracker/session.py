@@ -72,25 +72,25 @@ class _Metadata:
     def started_at(self) -> datetime | None:
         """When it was started (aware, UTC, the store's clock); None before."""
         meta = meta_of(self)
-        return None if meta is None else _moment(meta.started)
+        return None if meta is None else moment(meta.started)
 
     @property
     def updated_at(self) -> datetime | None:
         """When it was last changed (aware, UTC, the store's clock); None before it is started."""
         meta = meta_of(self)
-        return None if meta is None else _moment(meta.updated)
+        return None if meta is None else moment(meta.updated)
 
     @property
     def expires_at(self) -> datetime | None:
         """When it goes unless it is used (aware, UTC, the store's clock); None if never."""
         meta = meta_of(self)
-        return None if meta is None or meta.expires >= FOREVER else _moment(meta.expires)
+        return None if meta is None or meta.expires >= FOREVER else moment(meta.expires)
 
     @property
     def finished_at(self) -> datetime | None:
         """When it was finished (aware, UTC, the store's clock); None if it is not."""
         meta = meta_of(self)
-        return _moment(meta.finished) if meta is not None and meta.finished else None
+        return moment(meta.finished) if meta is not None and meta.finished else None
 
     def __repr__(self) -> str:
         shown: dict[str, Any] = {"id": self.id, "version": self.version}
@@ -305,7 +305,8 @@ def carried_of(session: Any) -> Any:
     return getattr(session, "_carried", None)
 
 
-def _moment(ms: int) -> datetime:
+def moment(ms: int) -> datetime:
+    """A point in time of a store, in ms, as an aware datetime in UTC."""
     return _EPOCH + timedelta(milliseconds=min(ms, _LAST_MS))
 
 

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ..binding import Binding
 from ..codec import SessionCodec
@@ -61,7 +61,7 @@ class AsyncTrackerCore:
         *,
         types: Sequence[type[Session]] = (),
         observers: Sequence[Observer] = (),
-    ) -> Any:
+    ) -> Self:
         """A tracker configured by a TOML file, or by a pyproject's ``[tool.sessiontracker]``.
 
         Raises: ConfigurationError.
@@ -79,7 +79,7 @@ class AsyncTrackerCore:
         self._keeper = AsyncKeeper(f"{socket.gethostname()}:{os.getpid()}", self._tasks)
         self._connected = False
 
-    async def __aenter__(self) -> Any:
+    async def __aenter__(self) -> Self:
         await self.open()
         return self
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +18,18 @@ from ..errors import (
     SessionNotFoundError,
     SessionTrackerError,
 )
+from ..events import (
+    Event,
+    LockAcquired,
+    LockEvent,
+    LockReleased,
+    Observer,
+    SessionStarted,
+    SessionUpdated,
+    notify,
+)
+from ..events import LockLost as LockLostEvent
+from ..keys import id_of
 from ..lock import SessionLock
 from ..operations import (
     Acquire,
@@ -28,6 +42,7 @@ from ..operations import (
     IsFinished,
     Locked,
     Lost,
+    Meta,
     Missing,
     NoAnswer,
     Operation,
@@ -44,7 +59,7 @@ from ..operations import (
     Write,
 )
 from ..refusals import lock_lost, refusal
-from ..session import Session, attach, key_of, meta_of, set_lock, set_meta
+from ..session import Session, attach, key_of, meta_of, moment, set_lock, set_meta
 from .asking import AsyncAsker
 from .renewals import AsyncHeld, AsyncRenewals
 from .runtime import AsyncSignal, AsyncTasks, Interrupt, current, monotonic
@@ -82,6 +97,17 @@ class AsyncKeeper:
         self._renewals: dict[AsyncAsker, AsyncRenewals] = {}
         self._held: dict[Address, AsyncHeld] = {}
         self._abandoned = False
+        self.observers: tuple[Observer, ...] = ()
+
+    def tell(self, kind: type[Event], address: Address, meta: Meta | None, **more: Any) -> None:
+        """Tell the observers. Ask first whether there are any, since that costs nothing."""
+        if meta is None:
+            time = datetime.now(UTC)
+        else:
+            time = moment(meta.updated)
+            more |= {"owner": meta.owner, "version": meta.version}
+        id = id_of(address.scope, address.key)
+        notify(self.observers, kind(type=address.type, id=id, time=time, **more))
 
     def hold(self, held: AsyncHeld) -> None:
         """Renew ``held`` from now on."""
@@ -188,6 +214,7 @@ class AsyncLockContext(Generic[S]):
             outcome = await self._release(0)
             if type(outcome) is not Released:
                 raise refusal(outcome, self._store.binding, self._address)
+            self._tell(LockReleased)
 
     async def _begin(self) -> None:
         target = self._target = await self._resolve()
@@ -226,6 +253,7 @@ class AsyncLockContext(Generic[S]):
             sent,
         )
         keeper.hold(self._held)
+        self._tell(LockAcquired, waited=sent - began)
         return outcome
 
     async def _asked(
@@ -286,14 +314,26 @@ class AsyncLockContext(Generic[S]):
             if error is None:
                 self._lock.check()
         except LockLostError:
+            self._tell(LockLostEvent)
             self._let_go()
             raise
         finally:
             self._lock._release()
-        if error is not None:
+        if interrupted:
+            self._tell(LockLostEvent)
             self._let_go()
-            if interrupted:
-                raise lock_lost(self._store.binding, self._address) from error
+            raise lock_lost(self._store.binding, self._address) from error
+        if isinstance(error, Exception):
+            # Whoever handles the error finds the lock free; what fails here fails silently.
+            with suppress(SessionTrackerError):
+                await self._release(0)
+                self._tell(LockReleased)
+        elif error is not None:
+            self._let_go()
+
+    def _tell(self, kind: type[LockEvent], **more: Any) -> None:
+        if self._keeper.observers:
+            self._keeper.tell(kind, self._address, None, token=self._lock.token, **more)
 
     def _let_go(self) -> None:
         self._keeper.let_go(self._store, self._address, self._lock._hold.ticket)
@@ -341,6 +381,8 @@ class AsyncLockedSession(AsyncLockContext[S]):
             if missing is not None and found.meta.write == missing[1].id:
                 session = missing[0]
                 attach(session, self._address, key or key_of(session), found.meta)
+                if self._keeper.observers:
+                    self._keeper.tell(SessionStarted, self._address, found.meta)
             else:
                 session = binding.decoded(self._address, key, found)
             self._session = session
@@ -410,6 +452,7 @@ class AsyncLockedSession(AsyncLockContext[S]):
             outcome = await self._unchanged(meta.life)
         if type(outcome) is not Released and type(outcome) is not Saved:
             raise refusal(outcome, binding, self._address, meta.version)
+        self._tell(LockReleased)
 
     async def _save(self, session: S, stamp: Stamp, payload: bytes) -> Outcome:
         hold, fused = self._lock._hold, self._store.fused
@@ -419,6 +462,8 @@ class AsyncLockedSession(AsyncLockContext[S]):
         )
         if type(outcome) is Saved:
             set_meta(session, outcome.meta)
+            if self._keeper.observers:
+                self._keeper.tell(SessionUpdated, self._address, outcome.meta)
         if not fused:
             # Whatever becomes of it: the storage knew of no newer holder, so what is saved is.
             await self._release(0)

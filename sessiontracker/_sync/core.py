@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ..binding import Binding
 from ..codec import SessionCodec
@@ -62,7 +62,7 @@ class TrackerCore:
         *,
         types: Sequence[type[Session]] = (),
         observers: Sequence[Observer] = (),
-    ) -> Any:
+    ) -> Self:
         """A tracker configured by a TOML file, or by a pyproject's ``[tool.sessiontracker]``.
 
         Raises: ConfigurationError.
@@ -80,7 +80,7 @@ class TrackerCore:
         self._keeper = Keeper(f"{socket.gethostname()}:{os.getpid()}", self._tasks)
         self._connected = False
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         self.open()
         return self
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +19,18 @@ from ..errors import (
     SessionNotFoundError,
     SessionTrackerError,
 )
+from ..events import (
+    Event,
+    LockAcquired,
+    LockEvent,
+    LockReleased,
+    Observer,
+    SessionStarted,
+    SessionUpdated,
+    notify,
+)
+from ..events import LockLost as LockLostEvent
+from ..keys import id_of
 from ..lock import SessionLock
 from ..operations import (
     Acquire,
@@ -29,6 +43,7 @@ from ..operations import (
     IsFinished,
     Locked,
     Lost,
+    Meta,
     Missing,
     NoAnswer,
     Operation,
@@ -45,7 +60,7 @@ from ..operations import (
     Write,
 )
 from ..refusals import lock_lost, refusal
-from ..session import Session, attach, key_of, meta_of, set_lock, set_meta
+from ..session import Session, attach, key_of, meta_of, moment, set_lock, set_meta
 from .asking import Asker
 from .renewals import Held, Renewals
 from .runtime import Interrupt, Signal, Tasks, current, monotonic
@@ -83,6 +98,17 @@ class Keeper:
         self._renewals: dict[Asker, Renewals] = {}
         self._held: dict[Address, Held] = {}
         self._abandoned = False
+        self.observers: tuple[Observer, ...] = ()
+
+    def tell(self, kind: type[Event], address: Address, meta: Meta | None, **more: Any) -> None:
+        """Tell the observers. Ask first whether there are any, since that costs nothing."""
+        if meta is None:
+            time = datetime.now(UTC)
+        else:
+            time = moment(meta.updated)
+            more |= {"owner": meta.owner, "version": meta.version}
+        id = id_of(address.scope, address.key)
+        notify(self.observers, kind(type=address.type, id=id, time=time, **more))
 
     def hold(self, held: Held) -> None:
         """Renew ``held`` from now on."""
@@ -187,6 +213,7 @@ class LockContext(Generic[S]):
             outcome = self._release(0)
             if type(outcome) is not Released:
                 raise refusal(outcome, self._store.binding, self._address)
+            self._tell(LockReleased)
 
     def _begin(self) -> None:
         target = self._target = self._resolve()
@@ -225,6 +252,7 @@ class LockContext(Generic[S]):
             sent,
         )
         keeper.hold(self._held)
+        self._tell(LockAcquired, waited=sent - began)
         return outcome
 
     def _asked(
@@ -285,14 +313,26 @@ class LockContext(Generic[S]):
             if error is None:
                 self._lock.check()
         except LockLostError:
+            self._tell(LockLostEvent)
             self._let_go()
             raise
         finally:
             self._lock._release()
-        if error is not None:
+        if interrupted:
+            self._tell(LockLostEvent)
             self._let_go()
-            if interrupted:
-                raise lock_lost(self._store.binding, self._address) from error
+            raise lock_lost(self._store.binding, self._address) from error
+        if isinstance(error, Exception):
+            # Whoever handles the error finds the lock free; what fails here fails silently.
+            with suppress(SessionTrackerError):
+                self._release(0)
+                self._tell(LockReleased)
+        elif error is not None:
+            self._let_go()
+
+    def _tell(self, kind: type[LockEvent], **more: Any) -> None:
+        if self._keeper.observers:
+            self._keeper.tell(kind, self._address, None, token=self._lock.token, **more)
 
     def _let_go(self) -> None:
         self._keeper.let_go(self._store, self._address, self._lock._hold.ticket)
@@ -340,6 +380,8 @@ class LockedSession(LockContext[S]):
             if missing is not None and found.meta.write == missing[1].id:
                 session = missing[0]
                 attach(session, self._address, key or key_of(session), found.meta)
+                if self._keeper.observers:
+                    self._keeper.tell(SessionStarted, self._address, found.meta)
             else:
                 session = binding.decoded(self._address, key, found)
             self._session = session
@@ -409,6 +451,7 @@ class LockedSession(LockContext[S]):
             outcome = self._unchanged(meta.life)
         if type(outcome) is not Released and type(outcome) is not Saved:
             raise refusal(outcome, binding, self._address, meta.version)
+        self._tell(LockReleased)
 
     def _save(self, session: S, stamp: Stamp, payload: bytes) -> Outcome:
         hold, fused = self._lock._hold, self._store.fused
@@ -418,6 +461,8 @@ class LockedSession(LockContext[S]):
         )
         if type(outcome) is Saved:
             set_meta(session, outcome.meta)
+            if self._keeper.observers:
+                self._keeper.tell(SessionUpdated, self._address, outcome.meta)
         if not fused:
             # Whatever becomes of it: the storage knew of no newer holder, so what is saved is.
             self._release(0)
