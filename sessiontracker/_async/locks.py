@@ -138,6 +138,9 @@ class AsyncKeeper:
         """Clean up behind a caller that does not wait for it; close() does."""
         if self._abandoned:
             return
+        if asker.at_once is not None:
+            asker.at_once(operation)
+            return
 
         async def ask() -> None:
             await asker.ask(operation)

@@ -139,6 +139,9 @@ class Keeper:
         """Clean up behind a caller that does not wait for it; close() does."""
         if self._abandoned:
             return
+        if asker.at_once is not None:
+            asker.at_once(operation)
+            return
 
         def ask() -> None:
             asker.ask(operation)
