@@ -63,14 +63,10 @@ class Database:
         """As `read`, for one statement, which needs no transaction."""
         return self._persist(lambda: self._transact("", work))
 
-    def state(self) -> tuple[int, int]:
-        """Another one whenever another connection has written, or this one is another.
-
-        Within a transaction, of what that transaction sees.
-        """
-        with self.mutex:
-            version = self._connected().execute("PRAGMA data_version").fetchone()[0]
-            return self._connections, version
+    def state(self, cursor: sqlite3.Cursor) -> tuple[int, int]:
+        """What ``cursor`` sees: another whenever another connection has written, or this one is
+        another."""
+        return self._connections, cursor.execute("PRAGMA data_version").fetchone()[0]
 
     # One attempt ----------------------------------------------------------------
 

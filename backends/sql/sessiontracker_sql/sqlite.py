@@ -103,7 +103,7 @@ class SQLiteStore:
         return outcomes
 
     def _batch(self, cursor: sqlite3.Cursor) -> Batch:
-        return Batch(cursor, self._statements, self._known.at(self._database.state()))
+        return Batch(cursor, self._statements, self._known.at(self._database.state(cursor)))
 
     def _read(self, steps: Sequence[operations.Operation]) -> list[operations.Outcome]:
         """What changes nothing, from a snapshot; what does, such as a slide that is due, again
@@ -167,7 +167,7 @@ class SQLiteStore:
     # Waiting ---------------------------------------------------------------------
 
     def look(self, waiting: Mapping[int, operations.Address]) -> Collection[int]:
-        looked, self._looked = self._looked, self._database.state()
+        looked, self._looked = self._looked, self._database.read_once(self._database.state)
         if looked == self._looked:
             return ()
 
