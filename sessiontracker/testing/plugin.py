@@ -60,6 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(capability): what a backend must declare for this")
+    config.addinivalue_line("markers", "modes(*modes): in which of the two modes this is asked")
     config.addinivalue_line("markers", "roles(*roles): the roles that a backend must play for this")
     config.stash[_REPORT] = Report()
     seed = config.getoption("--seed")
@@ -89,7 +90,10 @@ def _subject(config: pytest.Config) -> Subject:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "mode" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--mode")
-        metafunc.parametrize("mode", ["async", "sync"] if chosen == "both" else [chosen])
+        modes = ["async", "sync"] if chosen == "both" else [chosen]
+        for marker in metafunc.definition.iter_markers("modes"):
+            modes = [mode for mode in modes if mode in marker.args]
+        metafunc.parametrize("mode", modes)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
