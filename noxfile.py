@@ -40,6 +40,14 @@ def machine_long(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """10,000 increments by four processes of 25 tasks, for each store that processes share."""
+    install(session, "test")
+    session.env["SESSIONTRACKER_SOAK"] = "1"
+    session.run("pytest", "tests/test_processes.py", "--timeout=0", *session.posargs)
+
+
+@nox.session
 def typing(session: nox.Session) -> None:
     """mypy and pyright, both strict, over the packages and the tests of the typing."""
     install(session, "typing")
