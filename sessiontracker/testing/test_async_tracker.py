@@ -109,6 +109,7 @@ def test_tasks_count_under_the_lock(opened: Opened) -> None:
                 for _ in range(8):
                     async with tracker.get_locked(Basket, key) as basket:
                         basket.count += 1
+                        await asyncio.sleep(0)
 
             await asyncio.gather(*(many() for _ in range(12)))
             basket = await tracker.get(Basket, key)
@@ -233,6 +234,7 @@ def test_waiters_cancelled_at_random_leave_nothing(opened: Opened, claim: float,
             async def count() -> None:
                 async with tracker.get_locked(Basket, key) as basket:
                     basket.count += 1
+                    await asyncio.sleep(0)
 
             tasks = [asyncio.ensure_future(count()) for _ in range(100)]
             for task in random.sample(tasks, 60):
@@ -242,7 +244,7 @@ def test_waiters_cancelled_at_random_leave_nothing(opened: Opened, claim: float,
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             done = sum(outcome is None for outcome in outcomes)
             others = [outcome for outcome in outcomes if outcome is not None]
-            assert {type(outcome) for outcome in others} == {asyncio.CancelledError}, others
+            assert {type(outcome) for outcome in others} <= {asyncio.CancelledError}, others
             await is_free(tracker, key, claim)
             # A save that was under way when its caller was cancelled may have been done.
             assert done <= (await tracker.get(Basket, key)).count <= 100
