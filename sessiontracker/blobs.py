@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from .machine import apply
 from .operations import Address, Granted, Operation, Outcome
-from .state import Key, Slot, is_forgotten, settle, sweep
+from .state import Key, Slot, is_forgotten, settle
 
 __all__ = [
     "Blob",
@@ -103,17 +103,24 @@ def step(slot: Slot, operations: Iterable[Operation], now: int) -> tuple[Slot, l
 
 
 def shed(slot: Slot, now: int, skew: int) -> tuple[Slot, int]:
-    """`sweep`, but what clocks ``skew`` ms behind still have to remember stays."""
-    swept, gone = sweep(slot, now)
-    if not skew or swept is slot:
-        return swept, gone
+    """``slot`` without what expired and what need not be remembered; how many sessions went.
+
+    What clocks ``skew`` ms behind still have to remember stays, and locks are left to those
+    who come for them.
+    """
     ms = now // 1000
-    keys = {
-        name: settle(key, ms)
-        for name, key in slot.keys.items()
-        if name in swept.keys or not is_forgotten(settle(key, ms - skew), ms - skew)
-    }
-    return Slot(keys), gone
+    keys: dict[str, Key] = {}
+    gone = 0
+    for name, key in slot.keys.items():
+        settled = settle(key, ms)
+        expired = (key.active is not settled.active) + (key.finished is not settled.finished)
+        gone += expired
+        left = key
+        if expired:
+            left = replace(key, active=settled.active, finished=settled.finished)
+        if not is_forgotten(settle(left, ms - skew), ms - skew):
+            keys[name] = left
+    return (Slot(keys) if gone or len(keys) < len(slot.keys) else slot), gone
 
 
 def claims(slot: Slot) -> list[int]:
