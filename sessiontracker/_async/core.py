@@ -22,7 +22,7 @@ from ..plugins import Plugins
 from ..refusals import store_error
 from ..session import Session, is_owned, type_name
 from .asking import AsyncAsker
-from .locks import AsyncKeeper, AsyncStore
+from .keeper import AsyncKeeper, AsyncStore
 from .runtime import AsyncMutex, AsyncTasks, open_backend
 
 __all__ = ["AsyncTrackerCore"]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from ..binding import Binding
 from ..contract import new_id
 from ..errors import (
     LockLostError,
@@ -19,17 +17,13 @@ from ..errors import (
     SessionTrackerError,
 )
 from ..events import (
-    Event,
     LockAcquired,
     LockEvent,
     LockReleased,
-    Observer,
     SessionStarted,
     SessionUpdated,
-    notify,
 )
 from ..events import LockLost as LockLostEvent
-from ..keys import id_of
 from ..lock import SessionLock
 from ..operations import (
     Acquire,
@@ -42,10 +36,8 @@ from ..operations import (
     IsFinished,
     Locked,
     Lost,
-    Meta,
     Missing,
     NoAnswer,
-    Operation,
     Outcome,
     Queued,
     Read,
@@ -59,12 +51,13 @@ from ..operations import (
     Write,
 )
 from ..refusals import lock_lost, refusal
-from ..session import Session, attach, key_of, meta_of, moment, set_lock, set_meta
+from ..session import Session, attach, key_of, meta_of, set_lock, set_meta
 from .asking import AsyncAsker
-from .renewals import AsyncHeld, AsyncRenewals
-from .runtime import AsyncSignal, AsyncTasks, Interrupt, current, monotonic
+from .keeper import AsyncKeeper, AsyncStore
+from .renewals import AsyncHeld
+from .runtime import AsyncSignal, Interrupt, monotonic
 
-__all__ = ["AsyncKeeper", "AsyncLockContext", "AsyncLockedSession", "AsyncStore", "AsyncTarget"]
+__all__ = ["AsyncLockContext", "AsyncLockedSession", "AsyncTarget"]
 
 S = TypeVar("S", bound=Session)
 
@@ -74,89 +67,6 @@ _log = logging.getLogger("sessiontracker")
 _LEFT_NOTHING = (Locked, Missing, IsFinished, Lost)
 # Outcomes of a last step that say nothing of the lock.
 _SETTLED_NOTHING = (Unavailable, NoAnswer, Failed, Broken)
-
-
-class AsyncStore(Generic[S]):
-    """A session type with the backends that keep its sessions and its locks."""
-
-    __slots__ = ("binding", "fused", "locking", "storage")
-
-    def __init__(self, binding: Binding[S], storage: AsyncAsker, locking: AsyncAsker) -> None:
-        self.binding = binding
-        self.storage = storage
-        self.locking = locking
-        self.fused = storage is locking  # one backend does both roles in one step
-
-
-class AsyncKeeper:
-    """What holds all locks of a tracker: who they are, who renews them, who cleans up."""
-
-    def __init__(self, holder: str, tasks: AsyncTasks) -> None:
-        self.holder = holder
-        self.tasks = tasks
-        self._renewals: dict[AsyncAsker, AsyncRenewals] = {}
-        self._held: dict[Address, AsyncHeld] = {}
-        self._abandoned = False
-        self.observers: tuple[Observer, ...] = ()
-
-    def tell(self, kind: type[Event], address: Address, meta: Meta | None, **more: Any) -> None:
-        """Tell the observers. Ask first whether there are any, since that costs nothing."""
-        if meta is None:
-            time = datetime.now(UTC)
-        else:
-            time = moment(meta.updated)
-            more |= {"owner": meta.owner, "version": meta.version}
-        id = id_of(address.scope, address.key)
-        notify(self.observers, kind(type=address.type, id=id, time=time, **more))
-
-    def hold(self, held: AsyncHeld) -> None:
-        """Renew ``held`` from now on."""
-        renewals = self._renewals.get(held.asker)
-        if renewals is None:
-            # One worker a backend: one that hangs delays no other's renewals.
-            fresh = AsyncRenewals(self.tasks, held.asker)
-            renewals = self._renewals.setdefault(held.asker, fresh)
-        self._held[held.address] = held
-        renewals.add(held)
-
-    def drop(self, held: AsyncHeld) -> None:
-        """Renew ``held`` no more."""
-        self._renewals[held.asker].remove(held)
-        if self._held.get(held.address) is held:
-            del self._held[held.address]
-
-    def is_held_here(self, address: Address) -> bool:
-        """Whether the very task that asks holds the lock."""
-        held = self._held.get(address)
-        return held is not None and held.by is current()
-
-    def let_go(self, store: AsyncStore[Any], address: Address, ticket: int) -> None:
-        """Release behind a caller that does not wait for it."""
-        self.ask_behind(store.locking, Release(address, ticket))
-
-    def ask_behind(self, asker: AsyncAsker, operation: Operation) -> None:
-        """Clean up behind a caller that does not wait for it; close() does."""
-        if self._abandoned:
-            return
-        if asker.at_once is not None:
-            asker.at_once(operation)
-            return
-
-        async def ask() -> None:
-            await asker.ask(operation)
-
-        self.tasks.start(ask)
-
-    def abandon(self) -> None:
-        """In a forked child: the locks are the parent's alone, and stay as they are."""
-        self._abandoned = True
-        for held in self._held.values():
-            held.lock._abandon()
-
-    def close(self) -> None:
-        """Renew no more."""
-        for renewals in self._renewals.values():
-            renewals.close()
 
 
 class AsyncTarget(Generic[S]):

@@ -23,7 +23,7 @@ from ..plugins import Plugins
 from ..refusals import store_error
 from ..session import Session, is_owned, type_name
 from .asking import Asker
-from .locks import Keeper, Store
+from .keeper import Keeper, Store
 from .runtime import Mutex, Tasks, open_backend
 
 __all__ = ["TrackerCore"]

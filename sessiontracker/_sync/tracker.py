@@ -4,28 +4,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar, overload
+from typing import TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
 from .. import keys
 from ..binding import Binding
 from ..contract import Capability, new_id
-from ..durations import Duration, duration_ms
+from ..durations import Duration
 from ..errors import (
-    CapabilityError,
     LockError,
     OutcomeUnknownError,
-    SessionError,
     SessionNotFoundError,
 )
 from ..events import (
     SessionDeleted,
-    SessionEvent,
     SessionFinished,
     SessionResumed,
     SessionRotated,
-    SessionStarted,
     SessionUpdated,
 )
 from ..lock import SessionLock
@@ -36,9 +32,7 @@ from ..operations import (
     Deleted,
     Finish,
     Found,
-    Hold,
     IsFinished,
-    Meta,
     Missing,
     NoAnswer,
     Page,
@@ -51,10 +45,10 @@ from ..operations import (
     Write,
 )
 from ..refusals import refusal, store_error
-from ..session import Session, address_of, attach, key_of, lock_of, meta_of, refill, set_meta
-from .core import TrackerCore
-from .locks import LockContext, LockedSession, Store, Target
+from ..session import Session, attach, lock_of, meta_of, refill, set_meta
+from .locks import LockContext, LockedSession, Target
 from .runtime import Signal
+from .steps import TrackerSteps
 
 __all__ = ["SessionTracker"]
 
@@ -64,7 +58,7 @@ Lock = SessionLock[Signal]
 _PAGE = 500
 
 
-class SessionTracker(TrackerCore):
+class SessionTracker(TrackerSteps):
     """Distributed, typed sessions::
 
         with SessionTracker.from_toml("sessions.toml") as tracker:
@@ -560,129 +554,3 @@ class SessionTracker(TrackerCore):
                 "get_locked() gave does, inside its block"
             )
         return lock
-
-    # Inside ------------------------------------------------------------------
-
-    def _named(
-        self,
-        what: type[S] | S,
-        key: str | None,
-        id: str | None,
-        owner: str | None,
-    ) -> tuple[Store[S], Address, str | None, S | None]:
-        """The store, the address and the key that a call names, and the session if it did."""
-        if isinstance(what, type):
-            store = self._stores.get(what)
-            if store is None:
-                store = self._store(what)
-            return store, store.binding.address(key, id, owner), key, None
-        if key is not None or id is not None or owner is not None:
-            raise TypeError("a session names itself: leave key, id= and owner= out")
-        store = self._store(type(what))
-        return store, store.binding.started(what)[0], key_of(what) or None, what
-
-    def _to_start(
-        self,
-        session: S,
-        idle_timeout: Duration | UnsetType | None,
-        absolute_timeout: Duration | UnsetType | None,
-        lock: Lock | None,
-        read: bool,
-    ) -> tuple[Store[S], Address, str, Start]:
-        store = self._store(type(session))
-        binding, settings = store.binding, store.binding.settings
-        address, key = binding.address_to_start(session)
-        idle, absolute = settings.idle_timeout, settings.absolute_timeout
-        if idle_timeout is not UNSET:
-            idle = duration_ms(idle_timeout, "idle_timeout")
-        if absolute_timeout is not UNSET:
-            absolute = duration_ms(absolute_timeout, "absolute_timeout")
-        hold = self._hold(address, session, lock)
-        operation = binding.start(address, session, new_id(), hold, idle, absolute, read=read)
-        return store, address, key, operation
-
-    def _start_missing(
-        self, store: Store[S], address: Address, key: str | None, missing: S
-    ) -> Start:
-        binding, settings = store.binding, store.binding.settings
-        if type(missing) is not binding.type:
-            raise TypeError(f"missing= takes a {binding.type.__name__}, as get_locked() gives")
-        own = key_of(missing)
-        if own and own != key:
-            raise SessionError(
-                "missing= has another key than get_locked() asks for: leave its key out"
-            )
-        return binding.start(
-            address, missing, new_id(), None, settings.idle_timeout, settings.absolute_timeout
-        )
-
-    def _target(
-        self,
-        store: Store[S],
-        address: Address,
-        key: str | None,
-        lease: Duration | UnsetType,
-        wait: Duration | UnsetType | None,
-    ) -> Target[S]:
-        settings = store.binding.settings
-        lease_ms = settings.lock_lease
-        if lease is not UNSET:
-            given = duration_ms(lease, "lease")
-            if given is None:
-                raise LockError("lease= cannot be off: a lock that nobody renews must end")
-            lease_ms = given
-        wait_ms = settings.lock_wait
-        if wait is not UNSET:
-            wait_ms = duration_ms(wait, "wait", zero=True)
-        return Target(store, address, key, lease_ms, None if wait_ms is None else wait_ms / 1000)
-
-    def _hold(self, address: Address, session: Session | None, lock: Lock | None) -> Hold | None:
-        """What proves that the caller holds the lock, if it says so. Raises: LockLostError."""
-        if lock is None:
-            if session is None:
-                return None
-            held: Lock | None = lock_of(session)
-            if held is None or held._address != address:
-                return None
-            lock = held
-        elif lock._address != address:
-            raise LockError(f"lock= is {lock!r}, and this call is about another session")
-        lock.check()
-        return lock._hold
-
-    def _started(
-        self, session: Session, address: Address, key: str, meta: Meta, baseline: bytes
-    ) -> None:
-        attach(session, address, key, meta, lock_of(session))
-        self._saved(session, baseline)
-        self._tell(SessionStarted, address, meta)
-
-    def _tell(
-        self, kind: type[SessionEvent], address: Address, meta: Meta | None, **more: Any
-    ) -> None:
-        if self._keeper.observers:
-            self._keeper.tell(kind, address, meta, **more)
-
-    def _baseline(self, binding: Binding[S], session: S) -> bytes:
-        """How a locked session looks as it is saved, so that leaving its block can compare."""
-        return b"" if lock_of(session) is None else binding.codec.snapshot(session)
-
-    def _saved(self, session: Session, baseline: bytes) -> None:
-        lock: Lock | None = lock_of(session)
-        if lock is not None:
-            lock._baseline = baseline
-            if lock._address == address_of(session):
-                lock._ended = ""  # what the holder ended it has begun again
-
-    def _ended(self, lock: Lock | None, how: str) -> None:
-        if lock is not None:
-            lock._ended = how
-
-    def _need(self, store: Store[Any], capability: Capability, call: str) -> None:
-        name = store.storage.name
-        assert self._plugins is not None
-        if capability not in self._plugins.backend(name).capabilities:
-            raise CapabilityError(
-                f"{call} needs the capability {capability.value!r}, which backend {name!r} of the "
-                f"{store.binding.name!r} sessions does not have: store them elsewhere"
-            )

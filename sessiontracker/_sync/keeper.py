@@ -1,0 +1,103 @@
+# Generated from sessiontracker/_async/keeper.py by scripts/generate_sync.py: edit that.
+"""What a tracker keeps while it is open: where each type's sessions are, which locks are held."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from ..binding import Binding
+from ..events import Event, Observer, notify
+from ..keys import id_of
+from ..operations import Address, Meta, Operation, Release
+from ..session import Session, moment
+from .asking import Asker
+from .renewals import Held, Renewals
+from .runtime import Tasks, current
+
+__all__ = ["Keeper", "Store"]
+
+S = TypeVar("S", bound=Session)
+
+
+class Store(Generic[S]):
+    """A session type with the backends that keep its sessions and its locks."""
+
+    __slots__ = ("binding", "fused", "locking", "storage")
+
+    def __init__(self, binding: Binding[S], storage: Asker, locking: Asker) -> None:
+        self.binding = binding
+        self.storage = storage
+        self.locking = locking
+        self.fused = storage is locking  # one backend does both roles in one step
+
+
+class Keeper:
+    """What holds all locks of a tracker: who they are, who renews them, who cleans up."""
+
+    def __init__(self, holder: str, tasks: Tasks) -> None:
+        self.holder = holder
+        self.tasks = tasks
+        self._renewals: dict[Asker, Renewals] = {}
+        self._held: dict[Address, Held] = {}
+        self._abandoned = False
+        self.observers: tuple[Observer, ...] = ()
+
+    def tell(self, kind: type[Event], address: Address, meta: Meta | None, **more: Any) -> None:
+        """Tell the observers. Ask first whether there are any, since that costs nothing."""
+        if meta is None:
+            time = datetime.now(UTC)
+        else:
+            time = moment(meta.updated)
+            more |= {"owner": meta.owner, "version": meta.version}
+        id = id_of(address.scope, address.key)
+        notify(self.observers, kind(type=address.type, id=id, time=time, **more))
+
+    def hold(self, held: Held) -> None:
+        """Renew ``held`` from now on."""
+        renewals = self._renewals.get(held.asker)
+        if renewals is None:
+            # One worker a backend: one that hangs delays no other's renewals.
+            fresh = Renewals(self.tasks, held.asker)
+            renewals = self._renewals.setdefault(held.asker, fresh)
+        self._held[held.address] = held
+        renewals.add(held)
+
+    def drop(self, held: Held) -> None:
+        """Renew ``held`` no more."""
+        self._renewals[held.asker].remove(held)
+        if self._held.get(held.address) is held:
+            del self._held[held.address]
+
+    def is_held_here(self, address: Address) -> bool:
+        """Whether the very task that asks holds the lock."""
+        held = self._held.get(address)
+        return held is not None and held.by is current()
+
+    def let_go(self, store: Store[Any], address: Address, ticket: int) -> None:
+        """Release behind a caller that does not wait for it."""
+        self.ask_behind(store.locking, Release(address, ticket))
+
+    def ask_behind(self, asker: Asker, operation: Operation) -> None:
+        """Clean up behind a caller that does not wait for it; close() does."""
+        if self._abandoned:
+            return
+        if asker.at_once is not None:
+            asker.at_once(operation)
+            return
+
+        def ask() -> None:
+            asker.ask(operation)
+
+        self.tasks.start(ask)
+
+    def abandon(self) -> None:
+        """In a forked child: the locks are the parent's alone, and stay as they are."""
+        self._abandoned = True
+        for held in self._held.values():
+            held.lock._abandon()
+
+    def close(self) -> None:
+        """Renew no more."""
+        for renewals in self._renewals.values():
+            renewals.close()
