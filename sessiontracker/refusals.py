@@ -57,7 +57,7 @@ def refusal(
         case InProgress(found):
             key = None if address.key.startswith("d") else label
             return SessionInProgressError(
-                f"a {name!r} session {label!r} is in progress already: it is this error's "
+                f"the {name!r} session {label!r} is in progress already: it is this error's "
                 ".session; get_or_start() takes whichever is there",
                 binding.decoded(address, key, found),
             )

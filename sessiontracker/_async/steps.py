@@ -53,6 +53,8 @@ class AsyncTrackerSteps(AsyncTrackerCore):
             if store is None:
                 store = await self._store(what)
             return store, store.binding.address(key, id, owner), key, None
+        if not isinstance(what, Session):
+            raise TypeError(f"name a session type and a key, or a session, not {what!r}")
         if key is not None or id is not None or owner is not None:
             raise TypeError("a session names itself: leave key, id= and owner= out")
         store = await self._store(type(what))

@@ -54,6 +54,8 @@ class TrackerSteps(TrackerCore):
             if store is None:
                 store = self._store(what)
             return store, store.binding.address(key, id, owner), key, None
+        if not isinstance(what, Session):
+            raise TypeError(f"name a session type and a key, or a session, not {what!r}")
         if key is not None or id is not None or owner is not None:
             raise TypeError("a session names itself: leave key, id= and owner= out")
         store = self._store(type(what))
