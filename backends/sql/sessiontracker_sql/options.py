@@ -78,7 +78,7 @@ def _path(where: str, url: URL) -> Path:
     if url.host:
         raise ConfigurationError(
             f"{where}.url: a file's URL has three slashes, or four before an absolute path: "
-            f'"sqlite:///{url.host}/{url.database or ""}"'
+            f'"sqlite:///{"/".join(filter(None, (url.host, url.database)))}"'
         )
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise ConfigurationError(
