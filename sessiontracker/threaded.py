@@ -7,6 +7,7 @@ import os
 import threading
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import TypeVar
@@ -49,7 +50,7 @@ class AsyncThreadedBackend(AsyncBackend):
         if self._pid != os.getpid():
             self._begin()  # a forked child has none of its parent's threads
         if self._worker is None:
-            self._worker = _Worker(self._store, self._wake)
+            self._worker = _Worker(self._store, self._deliver, self._wake)
         return self._worker
 
     async def open(self) -> None:
@@ -61,27 +62,43 @@ class AsyncThreadedBackend(AsyncBackend):
             await worker.close()
 
     async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
-        worker = self._running()
-        outcomes, claims = await worker.call(lambda: worker.execute(operations))
+        answer: Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._running().submit(operations, answer)
+        return await answer
+
+    async def wait(self, ticket: int, timeout: float) -> None:
+        await self._wakes.wait(ticket, timeout)
+
+    def _deliver(
+        self,
+        operations: Sequence[Asked],
+        outcomes: list[Outcome],
+        claims: Sequence[int],
+        answer: Future[list[Outcome]],
+    ) -> None:
+        """A batch is back, in the loop; also if nobody is left to be told its outcomes."""
         for operation, outcome in zip(operations, outcomes, strict=False):
             if operation.address is not None:
                 self._wakes.note(operation, outcome)
         self._wake(claims)
-        return outcomes
-
-    async def wait(self, ticket: int, timeout: float) -> None:
-        await self._wakes.wait(ticket, timeout)
+        _resolve(answer, outcomes)
 
     def _wake(self, tickets: Iterable[int]) -> None:
         for ticket in tickets:
             self._wakes.wake(ticket)
 
 
+_Deliver = Callable[[Sequence[Asked], list[Outcome], Sequence[int], Future[list[Outcome]]], None]
+
+
 class _Worker:
     """The thread, and what is asked of it in order."""
 
-    def __init__(self, store: BlockingStore, wake: Callable[[Iterable[int]], None]) -> None:
+    def __init__(
+        self, store: BlockingStore, deliver: _Deliver, wake: Callable[[Iterable[int]], None]
+    ) -> None:
         self._store = store
+        self._deliver = deliver
         self._wake = wake
         self._line = Line()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
@@ -92,7 +109,6 @@ class _Worker:
     async def call(self, work: Callable[[], T]) -> T:
         """What ``work`` returns or raises in the thread."""
         loop = asyncio.get_running_loop()
-        self._loop = loop
         future: Future[T] = loop.create_future()
 
         def job() -> None:
@@ -106,15 +122,21 @@ class _Worker:
         self._jobs.put(job)
         return await future
 
-    def execute(self, operations: Sequence[Asked]) -> tuple[list[Outcome], Sequence[int]]:
-        """In the thread: the outcomes, and who was given a claim."""
+    def submit(self, operations: Sequence[Asked], answer: Future[list[Outcome]]) -> None:
+        """Have ``operations`` executed, and ``answer`` delivered in its loop."""
+        self._loop = answer.get_loop()
+        self._jobs.put(partial(self._execute, operations, answer))
+
+    def _execute(self, operations: Sequence[Asked], answer: Future[list[Outcome]]) -> None:
+        outcomes: list[Outcome]
+        claims: Sequence[int] = ()
         try:
             outcomes = self._store.execute(operations)
             claims = self._store.claims()
         except Exception as error:
-            return [NoAnswer(f"the store failed: {error!r}")] * len(operations), ()
+            outcomes = [NoAnswer(f"the store failed: {error!r}")] * len(operations)
         self._line.note(operations, outcomes)
-        return outcomes, claims
+        _tell(answer.get_loop(), self._deliver, operations, outcomes, claims, answer)
 
     async def close(self) -> None:
         try:
