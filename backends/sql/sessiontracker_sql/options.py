@@ -31,7 +31,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """
 
     path: Path
-    timeout: float = 5.0
+    timeout: float = 2.0
     synchronous: str = "normal"
     table_prefix: str = "sessiontracker_"
     create_tables: bool = True

@@ -54,7 +54,7 @@ def test_options_stand_in_the_url_or_beside_it() -> None:
 def test_what_is_left_out_has_a_default() -> None:
     options = Options.of(given("sqlite:////x.db"))
     assert (options.timeout, options.synchronous, options.table_prefix) == (
-        5.0,
+        2.0,
         "normal",
         "sessiontracker_",
     )
