@@ -45,6 +45,7 @@ __all__ = [
     "at_once",
     "await_grant",
     "hold",
+    "lasts",
     "new_address",
     "take",
     "try_to_take",
@@ -158,6 +159,14 @@ class Store:
             self.loop.run(self._async.close())
             self.loop.close()
 
+    @property
+    def skew(self) -> int:
+        """How much earlier than asked for a lease ends for its holder, at most.
+
+        Where the store has no clock of its own, those of its clients may differ.
+        """
+        return round(1000 * float(getattr(self.backend, "max_clock_skew", 0.0)))
+
     # Asking
 
     def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
@@ -261,6 +270,11 @@ def await_grant(store: Store, operation: Acquire) -> Granted:
         outcome = store.ask(operation)
     assert isinstance(outcome, Granted), f"Granted is expected, not {outcome}"
     return outcome
+
+
+def lasts(store: Store, granted: Granted, lease: int) -> bool:
+    """Whether the lease that was granted is as long as was asked for."""
+    return max(0, lease - store.skew) <= granted.expires_in <= lease
 
 
 def at_once(*calls: Callable[[], T]) -> list[T]:

@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--mode", choices=("async", "sync", "both"), default="both")
     group.addoption("--seed", type=int, help="of the random walks; it is told at the end")
     group.addoption(
-        "--walks", type=int, default=20, metavar="N", help="how many random walks (%(default)s)"
+        "--walks", type=int, default=12, metavar="N", help="how many random walks (%(default)s)"
     )
     group.addoption(
         "--tick",

@@ -26,7 +26,6 @@ def test_every_answer_is_the_machines(
 
 
 def walk(subject: Subject, store: Store, seed: str, *, elsewhere: bool) -> None:
-    fair = Capability.FAIR in subject.capabilities
     clock = store.clock
     begin = 0 if clock is None else clock.now
     walker = Walker(
@@ -34,11 +33,11 @@ def walk(subject: Subject, store: Store, seed: str, *, elsewhere: bool) -> None:
         new_places(),
         storage=subject.storage is not None,
         locking=subject.locking is not None,
-        fair=fair,
+        fair=Capability.FAIR in subject.capabilities,
         real=clock is None,
         elsewhere=elsewhere,
     )
-    judge = Judge(fair=fair)
+    judge = Judge(store)
     steps: list[Step] = []
     for _ in range(STEPS):
         step = walker.draw(0 if clock is None else clock.now, judge.due())

@@ -9,7 +9,7 @@ import pytest
 
 from ..contract import Capability, new_id
 from ..operations import Acquire, Address, Granted, Locked, Queued, Release, Released, Renew
-from .harness import LONG, Store, at_once, await_grant, take, try_to_take
+from .harness import LONG, Store, at_once, await_grant, lasts, take, try_to_take
 
 
 def queue(store: Store, address: Address, *, every: float = 10) -> int:
@@ -30,7 +30,7 @@ def test_a_waiter_gets_the_lock_when_it_is_released(locks: Store, address: Addre
     locks.expect(Release(address, holder), Released)
     granted = locks.expect(_look(locks, address, waiter), Granted)
     assert granted.token > token
-    assert granted.expires_in == LONG
+    assert lasts(locks, granted, LONG)
     locks.expect(Renew(address, waiter, granted.token, LONG), Granted)
 
 
