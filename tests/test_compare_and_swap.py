@@ -12,7 +12,7 @@ import pytest
 
 from sessiontracker._async.asking import AsyncAsker
 from sessiontracker.backend import CompareAndSwapBackend
-from sessiontracker.blobs import slot_name
+from sessiontracker.blobs import shorten, slot_name
 from sessiontracker.errors import BackendError, BackendUnavailableError, CapabilityError
 from sessiontracker.operations import (
     Acquire,
@@ -38,6 +38,7 @@ from sessiontracker.operations import (
     Reaped,
     Release,
     Released,
+    Renew,
     Saved,
     Scan,
     Stale,
@@ -47,7 +48,9 @@ from sessiontracker.operations import (
     Unknown,
     Write,
 )
+from tests.faulty import FaultyAsyncTracker
 from tests.lossy_store import LossyStore, Server
+from tests.trackers import Checkout
 from tests.walks import Clock, Model, Walker, items
 
 HERE = Address("checkout", "", "korder-42")
@@ -452,6 +455,18 @@ async def test_a_lease_ends_for_its_holder_before_it_ends_for_anybody_else(clock
     assert isinstance(await ask(fast, Acquire(HERE, 2, 10_000, queue=False)), Granted)
     write = Write(HERE, 3, Stamp(1, 1, 1), b"", Hold(1, granted.token))
     assert await ask(slow, write) == Lost()
+
+
+async def test_a_tracker_holds_a_lock_no_longer_than_it_is_told_through_renewals_too() -> None:
+    async with FaultyAsyncTracker() as tracker:
+        faults = tracker.faults["memory"]
+        faults.answers = lambda outcomes: shorten(outcomes, 600)
+        async with tracker.lock(Checkout, "order-42", lease=1.5) as lock:
+            async with asyncio.timeout(30):
+                while len(faults.asked(Renew)) < 3:
+                    assert 0 < lock.expires_in <= 0.9
+                    await asyncio.sleep(0.01)
+            assert lock.expires_in <= 0.9
 
 
 async def test_what_a_clock_behind_has_yet_to_remember_is_kept(clock: Clock) -> None:

@@ -150,16 +150,16 @@ class AsyncRenewals:
         )
         for held, outcome in zip(group, outcomes, strict=True):
             if type(outcome) is Granted:
-                self._prolong(held, sent)
+                self._prolong(held, sent, outcome.expires_in)
             elif type(outcome) is Lost or held.lock.expires_in == 0.0:
                 held.lock._lose()
             else:
                 held.renew_at = monotonic() + _PAUSE / 1000
                 self._put(held, _PAUSE)
 
-    def _prolong(self, held: AsyncHeld, sent: float) -> None:
+    def _prolong(self, held: AsyncHeld, sent: float, expires_in: int) -> None:
         # Counted from before the request: the store's lease ends later than ours.
-        if held.over or not held.lock._prolong(sent + held.lease / 1000):
+        if held.over or not held.lock._prolong(sent + expires_in / 1000):
             return
         if held.alarm is not None:
             held.alarm.set(held.lock._deadline)
