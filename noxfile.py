@@ -106,7 +106,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """The ratios, each pair interleaved in one run."""
-    install(session, "test")
+    install(session, "benchmarks")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
