@@ -47,7 +47,9 @@ def is_in_doubt(error: sqlite3.Error) -> bool:
 
 def is_own(error: Exception) -> bool:
     """Whether ``error`` may concern one operation of a batch and not the others."""
-    return not isinstance(error, InDoubtError) and _code(error) in _OWN | {sqlite3.SQLITE_FULL}
+    if isinstance(error, (InDoubtError, BackendError)):
+        return False
+    return _code(error) in _OWN | {sqlite3.SQLITE_FULL}
 
 
 def is_lasting(error: Exception) -> bool:

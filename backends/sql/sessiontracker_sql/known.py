@@ -28,12 +28,14 @@ class Known:
         self._size = 0
         self._state: object = None
 
-    def at(self, state: object) -> Known:
-        """Itself, holding only what is true in ``state``."""
-        if state != self._state:
-            self.clear()
-            self._state = state
-        return self
+    def is_at(self, state: object) -> bool:
+        """Whether what is known is what is true in ``state``."""
+        return state == self._state
+
+    def begin(self, state: object) -> None:
+        """Forget all, to learn what is true in ``state``."""
+        self.clear()
+        self._state = state
 
     def get(self, address: operations.Address) -> Stored | None:
         return self._rows.get(address)

@@ -8,7 +8,7 @@ from sessiontracker.backend import BackendError
 
 from .statements import Statements
 
-__all__ = ["migrate"]
+__all__ = ["check", "migrate"]
 
 
 def migrate(cursor: sqlite3.Cursor, statements: Statements, *, create: bool) -> None:
@@ -31,23 +31,42 @@ def migrate(cursor: sqlite3.Cursor, statements: Statements, *, create: bool) -> 
         found = None
         if "version" in present[1] and "oldest" in present[1]:
             found = cursor.execute(statements.version).fetchone()
-        if found is None or not present[0]:
-            raise BackendError(
-                f"the tables {tables.keys.name} and {tables.schema.name} in this database are "
-                "incomplete or somebody else's: set another table_prefix"
-            )
-        version, oldest = found
-        if oldest > newest:
-            raise BackendError(
-                f"the tables are of version {version}, and this sessiontracker-sql knows up to "
-                f"{newest}: install the version that the other processes have"
-            )
+        version = _usable(statements, found if present[0] else None)
+    if version < newest and not create:
+        raise BackendError(
+            f"the tables are of version {version}, and this sessiontracker-sql writes {newest}: "
+            "set create_tables = true to have them migrated"
+        )
     for step in range(version + 1, newest + 1):
         for ddl in statements.ddl(step):
             cursor.execute(ddl)
         cursor.execute(statements.note_version, (step, tables.oldest))
     _check_columns(cursor, statements)
     cursor.execute(statements.rewrite_version)
+
+
+def check(cursor: sqlite3.Cursor, statements: Statements) -> None:
+    """Whether this code may still use the tables, which others may have brought to a newer
+    version since it opened them. Raises: BackendError."""
+    _usable(statements, cursor.execute(statements.version).fetchone())
+
+
+def _usable(statements: Statements, found: tuple[int, int] | None) -> int:
+    """The version ``found`` of the tables, if this code may use them."""
+    tables = statements.tables
+    if found is None:
+        raise BackendError(
+            f"the tables {tables.keys.name} and {tables.schema.name} in this database are "
+            "incomplete or somebody else's: set another table_prefix"
+        )
+    version, oldest = found
+    newest = len(tables.steps())
+    if oldest > newest:
+        raise BackendError(
+            f"the tables are of version {version}, and this sessiontracker-sql knows up to "
+            f"{newest}: install the version that the other processes have"
+        )
+    return version
 
 
 def _check_columns(cursor: sqlite3.Cursor, statements: Statements) -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sessiontracker.backend import BackendOptions, ConfigurationError, parse_duration
+from sessiontracker.backend import BackendOptions, ConfigurationError, mask, parse_duration
 
 __all__ = ["Options"]
 
@@ -64,7 +64,7 @@ def _url(where: str, text: str | None) -> URL:
         url = make_url(text)
     except ArgumentError:
         raise ConfigurationError(
-            f'{where}.url: {text!r} is no URL of a database: write one like "sqlite:///sessions.db"'
+            f'{where}.url: {mask(text)!r} is no URL of a database: write one like "sqlite:///sessions.db"'
         ) from None
     if url.get_backend_name() != "sqlite":
         raise ConfigurationError(

@@ -13,7 +13,7 @@ from .batch import Batch
 from .database import Database
 from .failures import InDoubtError, is_own, outcome_of, raised
 from .known import Known
-from .migration import migrate
+from .migration import check, migrate
 from .options import Options
 from .schema import Tables
 from .statements import Statements
@@ -22,7 +22,7 @@ from .writes import Writes, place_of
 
 __all__ = ["SQLiteStore"]
 
-_FAILURES = (sqlite3.Error, OverflowError, ValueError, InDoubtError)
+_FAILURES = (sqlite3.Error, OverflowError, ValueError, InDoubtError, BackendError)
 _REAPED_AT_ONCE = 250  # rows in one transaction, so that others get in between
 
 
@@ -41,6 +41,7 @@ class SQLiteStore:
             options.path, synchronous=options.synchronous, timeout=options.timeout
         )
         self._known = Known()
+        self._tables: int | None = None
         self._looked: tuple[int, int] | None = None
         self._claims: list[int] = []
 
@@ -103,7 +104,18 @@ class SQLiteStore:
         return outcomes
 
     def _batch(self, cursor: sqlite3.Cursor) -> Batch:
-        return Batch(cursor, self._statements, self._known.at(self._database.state(cursor)))
+        state = self._database.state(cursor)
+        if not self._known.is_at(state):
+            self._check_tables(cursor)
+            self._known.begin(state)
+        return Batch(cursor, self._statements, self._known)
+
+    def _check_tables(self, cursor: sqlite3.Cursor) -> None:
+        """Whether another process has migrated them since, to what this one does not know."""
+        tables = cursor.execute("PRAGMA schema_version").fetchone()[0]
+        if tables != self._tables:
+            check(cursor, self._statements)
+            self._tables = tables
 
     def _read(self, steps: Sequence[operations.Operation]) -> list[operations.Outcome]:
         """What changes nothing, from a snapshot; what does, such as a slide that is due, again
@@ -162,6 +174,8 @@ class SQLiteStore:
         )
 
     def _outcome(self, error: Exception) -> operations.Outcome:
+        if isinstance(error, BackendError):
+            return operations.Failed(BackendError(f"{self._database.path}: {error}"))
         return outcome_of(error, self._database.path, self._database.timeout)
 
     # Waiting ---------------------------------------------------------------------

@@ -250,6 +250,16 @@ def test_tables_that_were_dropped(
         assert "dropped or changed since the tracker opened" in str(outcome.error)
 
 
+def test_a_schema_table_that_was_emptied(
+    store: SQLiteStore, started: Meta, sql: sqlite3.Connection, at: At
+) -> None:
+    sql.execute("DELETE FROM sessiontracker_schema")
+    sql.execute("CREATE TABLE theirs (id INTEGER)")
+    for outcome in store.execute([Read(at()), Touch(at())]):
+        assert isinstance(outcome, Failed)
+        assert "incomplete or somebody else's" in str(outcome.error)
+
+
 def test_a_file_that_was_damaged(store: SQLiteStore, started: Meta, path: Path, at: At) -> None:
     store.close()
     with path.open("r+b") as file:

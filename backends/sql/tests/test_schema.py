@@ -110,11 +110,11 @@ class NewerTables(Tables):
         return [*super().steps(), [DDL(f"ALTER TABLE {self.keys} ADD COLUMN more INTEGER")]]
 
 
-def migrate(path: Path, tables: Tables) -> None:
+def migrate(path: Path, tables: Tables, *, create: bool = True) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     cursor = connection.cursor()
     cursor.execute("BEGIN IMMEDIATE")
-    migration.migrate(cursor, Statements(tables, sqlite.dialect()), create=True)
+    migration.migrate(cursor, Statements(tables, sqlite.dialect()), create=create)
     cursor.execute("COMMIT")
     connection.close()
 
@@ -127,6 +127,11 @@ def test_an_older_schema_is_brought_up_to_date_and_keeps_what_it_holds(
     assert sql.execute("SELECT active_version, more FROM sessiontracker_keys").fetchall() == [
         (started.version, None)
     ]
+
+
+def test_an_older_schema_that_must_not_be_migrated_is_told(path: Path, store: SQLiteStore) -> None:
+    with pytest.raises(BackendError, match=r"of version 1, .* writes 2: set create_tables"):
+        migrate(path, NewerTables(), create=False)
 
 
 def test_an_older_process_goes_on_with_a_newer_schema_that_allows_it(
@@ -147,6 +152,20 @@ def test_an_older_process_is_told_of_a_newer_schema_that_it_cannot_use(
     migrate(path, tables)
     with pytest.raises(BackendError, match=r"of version 2.* knows up to 1.*install"):
         SQLiteStore(Options(path=path)).open()
+
+
+def test_an_older_process_that_is_at_work_is_told_as_well(
+    path: Path, store: SQLiteStore, started: operations.Meta
+) -> None:
+    place = operations.Address("checkout", "", "korder-42")
+    asked = [operations.Read(place), operations.Touch(place)]
+    store.execute(asked)
+    tables = NewerTables()
+    tables.oldest = 2
+    migrate(path, tables)
+    for outcome in [*store.execute(asked), *store.execute(asked[:1])]:
+        assert isinstance(outcome, operations.Failed)
+        assert "knows up to 1: install" in str(outcome.error)
 
 
 def test_our_tables_live_beside_somebody_elses(path: Path) -> None:

@@ -251,6 +251,15 @@ def test_a_payload_comes_back_whatever_it_holds(store: SQLiteStore, at: At) -> N
     assert [outcome.payload for outcome in found if isinstance(outcome, Found)] == payloads
 
 
+@pytest.mark.parametrize("name", ["a b#c?d=e%20f&g.db", "größe-🙂.db", "-wal.db"])
+def test_the_file_may_have_any_name(name: str, tmp_path: Path, at: At) -> None:
+    store = SQLiteStore(Options(path=tmp_path / name))
+    store.open()
+    assert isinstance(store.execute([Start(at(), 1, b"")])[0], Saved)
+    store.close()
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 # Reading ---------------------------------------------------------------------
 
 
