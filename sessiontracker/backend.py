@@ -24,6 +24,7 @@ from .durations import parse_duration
 from .errors import BackendError, BackendUnavailableError, ConfigurationError
 from .hookspecs import hookimpl
 from .threaded import AsyncThreadedBackend, ThreadedBackend
+from .wording import mask
 
 __all__ = [
     "API_VERSION",
@@ -47,6 +48,7 @@ __all__ = [
     "Wakes",
     "hookimpl",
     "machine",
+    "mask",
     "new_id",
     "operations",
     "parse_duration",

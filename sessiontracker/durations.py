@@ -18,7 +18,7 @@ Duration = str | int | float | timedelta
 
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
-_TEXT = re.compile("".join(f"(?:{_NUMBER}{unit}(?![a-z]))?" for unit in _UNITS))
+_TEXT = re.compile("".join(f"(?:{_NUMBER}{unit})?" for unit in _UNITS))
 _LONGEST_TEXT = 100
 
 

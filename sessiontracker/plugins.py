@@ -321,7 +321,7 @@ def _missing_module(name: str, claim: _Claim) -> str:
     top = name.partition(".")[0]
     if not top or top == claim.module.partition(".")[0]:
         return f"its files are incomplete, so reinstall {claim.distribution}"
-    if top == PROJECT or (top != name and find_spec(top) is not None):
+    if top != name and find_spec(top) is not None:
         return f"{top} does not have what it needs, so upgrade {top} or {claim.distribution}"
     return f"pip install {top}"
 

@@ -15,7 +15,8 @@ _HIDDEN = "***"
 _SECRET = r"(?:pass|pwd|secret|token|credential|api_?key|access_?key|private_?key|auth)"
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
 # To the last @, for a password may hold any sign; rather too much is hidden than too little.
-_USER_INFO = re.compile(r"(://[^:/@?#\s]*):.*@", re.DOTALL)
+_USER_INFO = re.compile(r"(//[^:/@?#\s]*):.*@", re.DOTALL)
+_NO_SLASHES = re.compile(r"^([^:/@\s]*):.*@", re.DOTALL)
 _PARAMETER = re.compile(rf"(\b\w*{_SECRET}\w*\s*=\s*)[^&;\s]+", re.IGNORECASE)
 
 
@@ -45,7 +46,8 @@ def shown(value: object) -> str:
 
 def mask(text: str) -> str:
     """``text`` with the passwords of the URLs in it hidden, and what is named like a secret."""
-    return _PARAMETER.sub(rf"\1{_HIDDEN}", _USER_INFO.sub(rf"\1:{_HIDDEN}@", text))
+    user_info = _USER_INFO if "//" in text else _NO_SLASHES
+    return _PARAMETER.sub(rf"\1{_HIDDEN}", user_info.sub(rf"\1:{_HIDDEN}@", text))
 
 
 def masked(value: object, name: str = "") -> object:

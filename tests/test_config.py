@@ -556,9 +556,10 @@ def test_an_error_names_the_file(tmp_path: Path) -> None:
 
 
 def test_not_strictly_read_it_tells_what_is_wrong_and_explains_the_rest(tmp_path: Path) -> None:
-    path = write(tmp_path, '[sessions.checkout]\nidle_timeout = "x"\ncodec = "json"\n')
-    config = Config.from_toml(path, strict=False)
-    assert len(config.problems) == 1
+    text = '[sessions.checkout]\nidle_timeout = "x"\ncodec = "json"\nstorage = "nowhere"\n'
+    config = Config.from_toml(write(tmp_path, text), strict=False)
+    assert len(config.problems) == 2
+    assert config.explain("checkout")["storage"].wrong
     explained = config.explain("checkout")
     assert explained["idle_timeout"].wrong
     assert explained["idle_timeout"].value == "x"
@@ -592,6 +593,10 @@ def test_each_setting_says_where_it_came_from(
     [
         ("redis://user:swordfish@h:6379/0", "redis://user:***@h:6379/0"),
         ("redis://:swordfish@h", "redis://:***@h"),
+        ("redis//u:swordfish@h", "redis//u:***@h"),
+        ("redis:/u:swordfish@h", "redis:***@h"),
+        ("u:swordfish@h", "u:***@h"),
+        ("alice@example.org", "alice@example.org"),
         ("redis://:sword/fi@sh@h/0", "redis://:***@h/0"),
         ("redis://:swordfish@h1,redis://:swordfish@h2", "redis://:***@h2"),
         ("postgresql://h/d?password=swordfish&x=1", "postgresql://h/d?password=***&x=1"),
