@@ -276,6 +276,17 @@ async def test_a_block_left_without_an_answer_lets_go_behind(faulty: Any, kind: 
     await _until(lambda: not locks_left(stores))
 
 
+async def test_an_error_of_the_body_does_not_wait_for_a_store_that_is_away(faulty: Any) -> None:
+    tracker, backend, stores = faulty
+    await tracker.start(Checkout(key=KEY))
+    with pytest.raises(KeyError):
+        async with tracker.get_locked(Checkout, KEY):
+            backend.rule = of(Release, "away", "before")
+            raise KeyError
+    await _until(lambda: not locks_left(stores))
+    assert len(backend.asked(Release)) == 3
+
+
 async def test_a_save_refused_for_good_lets_go(faulty: Any) -> None:
     tracker, backend, stores = faulty
     await tracker.start(Checkout(key=KEY))

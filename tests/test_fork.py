@@ -115,7 +115,7 @@ print("done")
     )
 
 
-@pytest.mark.parametrize("leaving", ["raise SystemExit", "pass"])
+@pytest.mark.parametrize("leaving", ["raise SystemExit", "raise KeyError", "pass"])
 def test_a_child_that_leaves_its_parent_s_block_lets_nothing_go(leaving: str) -> None:
     run(
         f"""
@@ -135,7 +135,7 @@ try:
         else:
             assert os.waitpid(pid, 0)[1] == 0, "the child failed"
             session.count = 1
-except (SystemExit, LockLostError):
+except (SystemExit, KeyError, LockLostError):
     if pid:
         raise
     os._exit(0 if len(faults.log) == asked and len(locks_left(parents)) == 1 else 1)

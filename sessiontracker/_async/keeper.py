@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from ..binding import Binding
 from ..events import Event, Observer, notify
 from ..keys import id_of
-from ..operations import Address, Meta, Operation, Release
+from ..operations import Address, Meta, NoAnswer, Operation, Release, Unavailable
 from ..session import Session, moment
 from .asking import AsyncAsker
 from .renewals import AsyncHeld, AsyncRenewals
@@ -76,6 +76,20 @@ class AsyncKeeper:
     def let_go(self, store: AsyncStore[Any], address: Address, ticket: int) -> None:
         """Release behind a caller that does not wait for it."""
         self.ask_behind(store.locking, Release(address, ticket))
+
+    async def let_go_now(self, store: AsyncStore[Any], address: Address, ticket: int) -> bool:
+        """Release, and wait for one answer. Whether there was one; if not, release behind."""
+        if self._abandoned:
+            return False
+        try:
+            (outcome,) = await store.locking.ask_once([Release(address, ticket)])
+        except BaseException:
+            self.let_go(store, address, ticket)
+            raise
+        if type(outcome) is Unavailable or type(outcome) is NoAnswer:
+            self.let_go(store, address, ticket)
+            return False
+        return True
 
     def ask_behind(self, asker: AsyncAsker, operation: Operation) -> None:
         """Clean up behind a caller that does not wait for it; close() does."""

@@ -238,9 +238,10 @@ class AsyncLockContext(Generic[S]):
             raise lock_lost(self._store.binding, self._address) from error
         if isinstance(error, Exception):
             # Whoever handles the error finds the lock free; what fails here fails silently.
+            ticket = self._lock._hold.ticket
             with suppress(SessionTrackerError):
-                await self._release(0)
-                self._tell(LockReleased)
+                if await self._keeper.let_go_now(self._store, self._address, ticket):
+                    self._tell(LockReleased)
         elif error is not None:
             self._let_go()
 
