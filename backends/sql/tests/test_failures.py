@@ -125,7 +125,9 @@ def test_a_file_that_is_locked_from_the_start(path: Path) -> None:
     assert "locked by another process for more than 0.2 s" in message
     assert monotonic() - before >= 0.2
     other.close()
-    SQLiteStore(Options(path=path)).open()
+    store = SQLiteStore(Options(path=path))
+    store.open()
+    store.close()
 
 
 def test_opening_can_be_tried_again(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def opened(path: Path, **options: Any) -> SQLiteStore:
     store = SQLiteStore(Options(path=path, timeout=60, **options))
     store.open()
     return store
+
+
+def is_whole(path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def increment(store: SQLiteStore, by_version: bool = True) -> Meta:
@@ -113,7 +119,7 @@ def test_what_a_killed_process_was_told_is_there(path: Path, after: int) -> None
     assert int(found.payload) == found.meta.version - 1
     increment(store)
     store.close()
-    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert is_whole(path)
 
 
 def test_the_log_of_a_killed_process_is_recovered_by_one_that_is_at_work(path: Path) -> None:
@@ -272,7 +278,7 @@ def test_a_forked_child_has_a_connection_of_its_own(path: Path) -> None:
     assert isinstance(found, Found)
     assert found.payload == b"63"
     store.close()
-    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert is_whole(path)
 
 
 def test_parent_and_forked_child_write_at_the_same_time(path: Path) -> None:

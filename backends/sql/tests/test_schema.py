@@ -6,6 +6,7 @@ import multiprocessing
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ def test_the_tables_can_be_made_everywhere(dialect: Any) -> None:
     if dialect is mysql:
         assert "VARBINARY(1025)" in text
         assert "LONGBLOB" in text
+
+
+def asked(path: Path, *statements: str) -> list[tuple[Any, ...]]:
+    """What the last of ``statements`` returns."""
+    rows: list[tuple[Any, ...]] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            rows = connection.execute(statement).fetchall()
+    return rows
 
 
 # Indexes ---------------------------------------------------------------------
@@ -99,8 +109,7 @@ def test_processes_that_open_a_new_file_at_once_make_its_tables_once(path: Path)
     assert [results.get(timeout=60) for _ in processes] == ["Pong"] * 4
     for process in processes:
         process.join(60)
-    versions = sqlite3.connect(path).execute("SELECT version FROM sessiontracker_schema")
-    assert versions.fetchall() == [(1,)]
+    assert asked(path, "SELECT version FROM sessiontracker_schema") == [(1,)]
 
 
 class NewerTables(Tables):
@@ -111,12 +120,11 @@ class NewerTables(Tables):
 
 
 def migrate(path: Path, tables: Tables, *, create: bool = True) -> None:
-    connection = sqlite3.connect(path, isolation_level=None)
-    cursor = connection.cursor()
-    cursor.execute("BEGIN IMMEDIATE")
-    migration.migrate(cursor, Statements(tables, sqlite.dialect()), create=create)
-    cursor.execute("COMMIT")
-    connection.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        migration.migrate(cursor, Statements(tables, sqlite.dialect()), create=create)
+        cursor.execute("COMMIT")
 
 
 def test_an_older_schema_is_brought_up_to_date_and_keeps_what_it_holds(
@@ -169,24 +177,20 @@ def test_an_older_process_that_is_at_work_is_told_as_well(
 
 
 def test_our_tables_live_beside_somebody_elses(path: Path) -> None:
-    theirs = sqlite3.connect(path)
-    theirs.execute("CREATE TABLE keys (id INTEGER)")
-    theirs.execute("INSERT INTO keys VALUES (7)")
-    theirs.commit()
+    asked(path, "CREATE TABLE keys (id INTEGER)", "INSERT INTO keys VALUES (7)")
     store = SQLiteStore(Options(path=path, table_prefix="our_"))
     store.open()
     store.close()
-    tables = theirs.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    assert tables.fetchall() == [("keys",), ("our_keys",), ("our_schema",)]
-    assert theirs.execute("SELECT * FROM keys").fetchall() == [(7,)]
+    tables = asked(path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    assert tables == [("keys",), ("our_keys",), ("our_schema",)]
+    assert asked(path, "SELECT * FROM keys") == [(7,)]
 
 
 def test_tables_that_must_not_be_created_are_missed(path: Path) -> None:
-    sqlite3.connect(path).execute("CREATE TABLE theirs (id INTEGER)")
+    asked(path, "CREATE TABLE theirs (id INTEGER)")
     with pytest.raises(BackendError, match="create_tables"):
         SQLiteStore(Options(path=path, create_tables=False)).open()
-    tables = sqlite3.connect(path).execute("SELECT name FROM sqlite_master").fetchall()
-    assert tables == [("theirs",)]
+    assert asked(path, "SELECT name FROM sqlite_master") == [("theirs",)]
 
 
 @pytest.mark.parametrize(
@@ -203,11 +207,8 @@ def test_tables_that_must_not_be_created_are_missed(path: Path) -> None:
     ids=["keys", "schema", "both"],
 )
 def test_tables_of_our_name_that_are_not_ours_are_left_alone(path: Path, theirs: list[str]) -> None:
-    connection = sqlite3.connect(path)
-    for statement in theirs:
-        connection.execute(statement)
-    connection.commit()
-    before = connection.execute("SELECT sql FROM sqlite_master").fetchall()
+    asked(path, *theirs)
+    before = asked(path, "SELECT sql FROM sqlite_master")
     with pytest.raises(BackendError, match="table_prefix"):
         SQLiteStore(Options(path=path)).open()
-    assert connection.execute("SELECT sql FROM sqlite_master").fetchall() == before
+    assert asked(path, "SELECT sql FROM sqlite_master") == before

@@ -146,7 +146,7 @@ def following(operation: Any, metas: dict[Address, Meta], holds: dict[Address, H
     return replace(operation, **changes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.tuples(
