@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 
 from ..contract import Capability
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SessionTrackerError
 from ..operations import Address
 from .harness import Mode, Store, new_address
 from .report import Report
@@ -84,13 +84,26 @@ def _subject(config: pytest.Config) -> Subject:
         raise pytest.UsageError("say which backend to test: --backend NAME") from None
 
 
+def _modes(config: pytest.Config) -> list[Mode]:
+    chosen = cast("Mode | Literal['both']", config.getoption("--mode"))
+    return ["async", "sync"] if chosen == "both" else [chosen]
+
+
+def _try_to_open(subject: Subject, modes: list[Mode]) -> None:
+    """Say once, and before all tests, that the backend cannot be used."""
+    for mode in modes:
+        try:
+            subject.open(mode).close()
+        except SessionTrackerError as error:
+            raise pytest.UsageError(f"--backend {subject.name} ({mode}): {error}") from error
+
+
 # Which tests are asked -------------------------------------------------------
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "mode" in metafunc.fixturenames:
-        chosen = metafunc.config.getoption("--mode")
-        modes = ["async", "sync"] if chosen == "both" else [chosen]
+        modes = _modes(metafunc.config)
         for marker in metafunc.definition.iter_markers("modes"):
             modes = [mode for mode in modes if mode in marker.args]
         metafunc.parametrize("mode", modes)
@@ -100,6 +113,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not any("subject" in _fixtures(item) for item in items):
         return
     subject = _subject(config)
+    _try_to_open(subject, _modes(config))
     report = config.stash[_REPORT]
     kept: list[pytest.Item] = []
     left_out: list[pytest.Item] = []
