@@ -177,7 +177,7 @@ def test_a_writer_killed_in_the_middle_leaves_the_last_that_it_acknowledged_or_t
         assert writer.stdout is not None
         acknowledged = [int(writer.stdout.readline()) for _ in range(20)]
         writer.kill()
-        acknowledged += [int(line) for line in writer.communicate()[0].splitlines()]
+        acknowledged += [int(line) for line in writer.stdout.read().splitlines()]
         found = ask(store, Read(HERE))
         assert isinstance(found, Found)
         assert int(found.payload.split()[0]) in (acknowledged[-1], acknowledged[-1] + 1)
