@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from . import batches, locks, sessions
-from .twin import ClocklessTwin, Twin
+from .twin import ClocklessTwin, LocksOnlyTwin, SessionsOnlyTwin, Twin
 
-__all__ = ["BROKEN", "ClocklessTwin", "Twin"]
+__all__ = ["BROKEN", "SOUND", "Twin"]
+
+SOUND: list[type[Twin]] = [Twin, ClocklessTwin, SessionsOnlyTwin, LocksOnlyTwin]
 
 BROKEN: list[type[Twin]] = [
     thing

@@ -151,6 +151,20 @@ class ClocklessTwin(Twin):
     capabilities = frozenset({Capability.SCAN, Capability.FAIR})
 
 
+class SessionsOnlyTwin(Twin):
+    """Right, too; its locks live elsewhere."""
+
+    capabilities = frozenset({Capability.SCAN, Capability.CLOCK})
+    sessiontracker_locking = None  # type: ignore[assignment]
+
+
+class LocksOnlyTwin(Twin):
+    """Right, too; it keeps no sessions."""
+
+    capabilities = frozenset({Capability.FAIR, Capability.CLOCK})
+    sessiontracker_storage = None  # type: ignore[assignment]
+
+
 class TwinBackend(Backend):
     def __init__(self, store: Twin) -> None:
         self._store = store
