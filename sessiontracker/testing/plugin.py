@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -16,13 +16,14 @@ from ..contract import Capability
 from ..errors import ConfigurationError, SessionTrackerError
 from ..operations import Address
 from .harness import Mode, Store, new_address
-from .report import Report
+from .report import DETECTED, Report
 from .subject import DEFAULT_TICK, Subject, parse_options
 
 _SUBJECT = pytest.StashKey[Subject]()
 _LOCKING = pytest.StashKey[Subject]()
 _REPORT = pytest.StashKey[Report]()
 _SEED = pytest.StashKey[int]()
+_SEED_OF_ALL = "sessiontracker_seed"
 
 _ROLES = {"store": ["storage"], "locks": ["locking"], "both": ["storage", "locking"]}
 """The roles that a test needs, by the fixture that it asks for."""
@@ -63,8 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "modes(*modes): in which of the two modes this is asked")
     config.addinivalue_line("markers", "roles(*roles): the roles that a backend must play for this")
     config.stash[_REPORT] = Report()
-    seed = config.getoption("--seed")
-    config.stash[_SEED] = random.SystemRandom().getrandbits(32) if seed is None else seed
+    config.pluginmanager.register(_Detected(config.stash[_REPORT]), "sessiontracker detected")
+    config.stash[_SEED] = _chosen_seed(config)
     tick = cast("int", config.getoption("--tick"))
     for option, key in (("--backend", _SUBJECT), ("--backend-locking", _LOCKING)):
         name = config.getoption(option)
@@ -75,6 +76,19 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[key] = Subject.found(name, options, tick)
         except ConfigurationError as error:
             raise pytest.UsageError(f"{option} {name}: {error}") from error
+
+
+def _chosen_seed(config: pytest.Config) -> int:
+    """As told; by the process that started this one, if xdist did; or else a new one."""
+    told = cast("int | None", config.getoption("--seed"))
+    if told is None:
+        told = cast("dict[str, int]", getattr(config, "workerinput", {})).get(_SEED_OF_ALL)
+    return random.SystemRandom().getrandbits(32) if told is None else told
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[_SEED_OF_ALL] = node.config.stash[_SEED]
 
 
 def _subject(config: pytest.Config) -> Subject:
@@ -165,11 +179,6 @@ def locking_subject(pytestconfig: pytest.Config) -> Subject | None:
 
 
 @pytest.fixture(scope="session")
-def report(pytestconfig: pytest.Config) -> Report:
-    return pytestconfig.stash[_REPORT]
-
-
-@pytest.fixture(scope="session")
 def seed(pytestconfig: pytest.Config) -> int:
     return pytestconfig.stash[_SEED]
 
@@ -212,6 +221,20 @@ def address() -> Address:
 
 
 # What is told ----------------------------------------------------------------
+
+
+class _Detected:
+    """Collects what the tests of capabilities found out, in whichever process they ran."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            for name, value in report.user_properties:
+                if name == DETECTED:
+                    mode, capability, has = cast("tuple[Mode, str, bool]", value)
+                    self._report.detected[mode, Capability(capability)] = has
 
 
 def pytest_terminal_summary(

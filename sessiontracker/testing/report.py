@@ -9,7 +9,10 @@ from ..contract import Capability
 from .harness import Mode
 from .subject import Subject
 
-__all__ = ["Report"]
+__all__ = ["DETECTED", "Report"]
+
+DETECTED = "sessiontracker_detected"
+"""The property by which a test tells that it detected a capability, or that it did not."""
 
 
 @dataclass

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from ..contract import API_VERSION, Capability
 from .capabilities import detect
 from .harness import Mode, Store
-from .report import Report
+from .report import DETECTED
 from .subject import Subject
 
 
 @pytest.mark.parametrize("capability", list(Capability), ids=str)
 def test_it_declares_what_it_has_and_nothing_else(
-    subject: Subject, mode: Mode, report: Report, capability: Capability
+    subject: Subject,
+    mode: Mode,
+    capability: Capability,
+    record_property: Callable[[str, object], None],
 ) -> None:
     if capability is Capability.SCAN and subject.storage is None:
         assert capability not in subject.capabilities, "a backend that keeps no sessions lists none"
@@ -22,7 +27,7 @@ def test_it_declares_what_it_has_and_nothing_else(
         assert capability not in subject.capabilities, "a backend that keeps no locks is not fair"
         return
     has = detect(subject, mode, capability)
-    report.detected[mode, capability] = has
+    record_property(DETECTED, (mode, str(capability), has))
     if capability in subject.capabilities:
         assert has, f"it declares {capability.name} and does not have it"
     else:
