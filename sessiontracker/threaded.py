@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -39,16 +40,15 @@ class AsyncThreadedBackend(AsyncBackend):
         self.look_every = store.look_every
         self.batch = store.batch
         self._store = store
-        self._begin()
+        self.begin_anew()
+        _backends.add(self)
 
-    def _begin(self) -> None:
-        self._pid = os.getpid()
+    def begin_anew(self) -> None:
+        """Without thread and without waiters, as a forked child has to."""
         self._worker: _Worker | None = None
         self._wakes = AsyncWakes()
 
     def _running(self) -> _Worker:
-        if self._pid != os.getpid():
-            self._begin()  # a forked child has none of its parent's threads
         if self._worker is None:
             self._worker = _Worker(self._store, self._deliver, self._wake)
         return self._worker
@@ -58,7 +58,7 @@ class AsyncThreadedBackend(AsyncBackend):
 
     async def close(self) -> None:
         worker, self._worker = self._worker, None
-        if worker is not None and self._pid == os.getpid():
+        if worker is not None:
             await worker.close()
 
     async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
@@ -199,32 +199,27 @@ class ThreadedBackend(Backend):
         self.look_every = store.look_every
         self.batch = store.batch
         self._store = store
-        self._begin()
+        self.begin_anew()
+        _backends.add(self)
 
-    def _begin(self) -> None:
-        self._pid = os.getpid()
+    def begin_anew(self) -> None:
+        """Without waiters, and with locks that nobody holds, as a forked child has to."""
         self._mutex = threading.Lock()
         self._wakes = Wakes()
         self._line = Line()
         self._poller: threading.Thread | None = None
 
-    def _alone(self) -> threading.Lock:
-        """What one thread of this process holds while it asks the store."""
-        if self._pid != os.getpid():
-            self._begin()  # a forked child has locks that no thread of its own holds
-        return self._mutex
-
     def open(self) -> None:
-        with self._alone():
+        with self._mutex:
             self._store.open()
 
     def close(self) -> None:
-        with self._alone():
+        with self._mutex:
             self._line = Line()
             self._store.close()
 
     def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
-        with self._alone():
+        with self._mutex:
             outcomes = self._store.execute(operations)
             claims = self._store.claims()
             self._line.note(operations, outcomes)
@@ -253,3 +248,18 @@ class ThreadedBackend(Backend):
 
     def wait(self, ticket: int, timeout: float) -> None:
         self._wakes.wait(ticket, timeout)
+
+
+# Forks ------------------------------------------------------------------------
+
+_backends: weakref.WeakSet[AsyncThreadedBackend | ThreadedBackend] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A child has none of its parent's threads, and the locks that those held for ever."""
+    for backend in list(_backends):
+        backend.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -288,16 +288,23 @@ def test_parent_and_forked_child_write_at_the_same_time(path: Path) -> None:
 
     def many() -> None:
         done = 0
-        while done < 100:
+        while done < 50:
             [found] = backend.execute([Read(COUNTER)])
             assert isinstance(found, Found)
             count = b"%d" % (int(found.payload) + 1)
             [saved] = backend.execute([Write(COUNTER, new_id(), found.meta.stamp, count)])
             done += isinstance(saved, Saved)
 
-    busy = threading.Thread(target=many)
+    def many_in_two_threads() -> None:
+        threads = [threading.Thread(target=many) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    busy = threading.Thread(target=many_in_two_threads)
     busy.start()
-    codes = [in_child(many) for _ in range(2)]  # forked while the other thread writes
+    codes = [in_child(many_in_two_threads) for _ in range(2)]  # forked while others write
     busy.join()
     assert codes == [0, 0]
     [found] = backend.execute([Read(COUNTER)])
