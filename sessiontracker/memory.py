@@ -185,6 +185,9 @@ class AsyncMemoryBackend(AsyncBackend):
             for operation in operations
         ]
 
+    async def close(self) -> None:
+        self._wakes.wake_all()
+
     async def wait(self, ticket: int, timeout: float) -> None:
         await self._wakes.wait(ticket, timeout)
 
@@ -217,6 +220,10 @@ class MemoryBackend(Backend):
             else:
                 outcomes.append(self._at_once(operation))
         return outcomes
+
+    def close(self) -> None:
+        with self._lock:
+            self._wakes.wake_all()
 
     def wait(self, ticket: int, timeout: float) -> None:
         self._wakes.wait(ticket, timeout)

@@ -277,11 +277,14 @@ async def test_a_check_by_a_helper_task_cancels_the_body() -> None:
 
 
 async def test_a_lost_lock_is_not_renewed_any_more() -> None:
-    async with FaultyAsyncTracker() as tracker:
+    clock = Clock()  # it stands still: the store would renew for ever
+    async with FaultyAsyncTracker(
+        {"backends": {"memory": {"use": "memory", "clock": clock}}}
+    ) as tracker:
         faults = tracker.faults["memory"]
         with pytest.raises(LockLostError):
             async with tracker.lock(Checkout, KEY, lease=0.3) as lock:
-                faults.delay = 1  # the answer comes long after the deadline
+                faults.delay = 0.5  # the answer comes long after the deadline
                 try:
                     await asyncio.sleep(60)
                 except asyncio.CancelledError:
@@ -461,6 +464,60 @@ async def test_a_tracker_closed_while_locks_are_held() -> None:
     assert time.monotonic() - began < 4  # it does not try until the operation timeout
     assert len(tracker.faults["memory"].log) == asked
     await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
+@pytest.mark.parametrize("arrangement", ALL, ids="-".join)
+async def test_after_close_nothing_is_taken_for_saved(arrangement: Any) -> None:
+    async with opened(arrangement) as tracker:
+        await tracker.start(Checkout(key=KEY))
+        with pytest.raises(BackendUnavailableError, match="closed"):
+            async with tracker.get_locked(Checkout, KEY) as session:
+                session.count = 1
+                await tracker.close()
+        assert session.version == 1
+
+
+async def test_close_sends_those_away_who_wait() -> None:
+    tracker = AsyncSessionTracker()
+    await tracker.open()
+    entered = asyncio.Event()
+    holder = asyncio.create_task(_holding(tracker, entered))
+    await entered.wait()
+    waiter = asyncio.create_task(_holding(tracker, asyncio.Event()))
+    await asyncio.sleep(0.01)
+    began = time.monotonic()
+    await tracker.close()
+    with pytest.raises(BackendUnavailableError, match="closed"):
+        await waiter
+    assert time.monotonic() - began < 8  # and not when its wait is over
+    holder.cancel()
+    await asyncio.wait([holder])
+
+
+def test_close_sends_threads_away_that_wait() -> None:
+    tracker = SessionTracker()
+    tracker.open()
+    errors: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            with tracker.lock(Checkout, KEY, wait=60):
+                pass
+        except SessionTrackerError as error:
+            errors.append(error)
+
+    store = tracker._askers["memory"].backend
+    waiter = threading.Thread(target=wait)
+    with pytest.raises(BackendUnavailableError, match="closed"):  # noqa: SIM117
+        with tracker.lock(Checkout, KEY):
+            waiter.start()
+            while not len(store._wakes):  # type: ignore[attr-defined]
+                time.sleep(0.005)
+            tracker.close()
+            waiter.join(8)
+            assert not waiter.is_alive()
+    (error,) = errors
+    assert isinstance(error, BackendUnavailableError)
 
 
 async def test_a_tracker_closed_while_its_store_is_away() -> None:

@@ -111,6 +111,7 @@ class AsyncAsker:
 
     async def close(self) -> None:
         self._closed = True
+        self.at_once = None
         await self._batcher.close()
 
 

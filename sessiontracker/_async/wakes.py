@@ -38,6 +38,11 @@ class AsyncWakes:
         if event is not None:
             event.set()
 
+    def wake_all(self) -> None:
+        """Everybody looks again, and finds what has become of the backend."""
+        for event in self._events.values():
+            event.set()
+
     async def wait(self, ticket: int, timeout: float) -> bool:
         """Whether ``ticket`` was woken within ``timeout`` seconds; the hint is used up."""
         event = self._events.get(ticket)

@@ -112,6 +112,7 @@ class Asker:
 
     def close(self) -> None:
         self._closed = True
+        self.at_once = None
         self._batcher.close()
 
 
