@@ -47,10 +47,12 @@ async def test_the_whole_life_is_told(listener: Listener) -> None:
 
 
 async def test_a_locked_session_is_told_of_in_order(listener: Listener) -> None:
-    async with AsyncSessionTracker(observers=[listener]) as tracker:
-        async with tracker.get_locked(Order, "a", missing=Order()) as order:
-            order.paid = True
-            token = tracker.lock_of(order).token
+    async with (
+        AsyncSessionTracker(observers=[listener]) as tracker,
+        tracker.get_locked(Order, "a", missing=Order()) as order,
+    ):
+        order.paid = True
+        token = tracker.lock_of(order).token
     assert listener.kinds() == ["LockAcquired", "SessionStarted", "SessionUpdated", "LockReleased"]
     tokens = [event.token for event in listener.heard if isinstance(event, events.LockEvent)]
     assert tokens == [token, token]
