@@ -1,0 +1,188 @@
+# Generated from backends/redis/sessiontracker_redis/_async/backend.py by scripts/generate_sync.py: edit that.
+"""The backend: a batch is written at once, and answered reply by reply."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, cast
+
+from redis.exceptions import RedisError
+
+from sessiontracker.backend import Asked, Backend, BackendError
+from sessiontracker.backend import operations as kinds
+
+from .. import server
+from ..failures import is_stale_connection, needs_script, outcome_of, raised
+from ..options import Options
+from ..packing import Command, Packer, wire
+from ..packing import outcome_of as answered
+from ..records import NotASessionError
+from ..scanning import begin, names_of, page
+from ..scripts import SCRIPTS
+from .connections import Connections, NotConnectedError
+from .hints import Hints
+from .runtime import Connection, exchange
+
+__all__ = ["RedisBackend"]
+
+_TIME: Command = (b"TIME",)
+
+
+class RedisBackend(Backend):
+    """Sessions and locks on one Redis or Valkey server."""
+
+    look_every = 0.5
+    lanes = 2
+
+    def __init__(self, options: Options) -> None:
+        self._where = options.where
+        self._timeout = options.timeout
+        self._clock = options.clock
+        self._connections = Connections(options)
+        channel = f"{options.prefix}wake:{secrets.token_hex(8)}"
+        self._packer = Packer(options.prefix, channel, options.clock)
+        self._hints = Hints(self._connections, channel)
+
+    def open(self) -> None:
+        loads = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
+        try:
+            info, *_ = self._ask((b"INFO",), *loads)
+        except NotConnectedError as error:
+            raise raised(error.error, self._where) from error.error
+        if isinstance(info, bytes):
+            server.check(info.decode(), self._where)
+        elif info is None or is_stale_connection(info):  # not only: this user may not ask
+            raise raised(info or RedisError("the server did not answer"), self._where)
+
+    def close(self) -> None:
+        self._hints.close()
+        self._connections.close()
+
+    def wait(self, ticket: int, timeout: float) -> None:
+        self._hints.wait(ticket, timeout)
+
+    def execute(self, operations: Sequence[Asked]) -> list[kinds.Outcome]:
+        commands: list[Command] = []
+        packed: list[bytes] = []
+        failed: dict[int, kinds.Outcome] = {}
+        for index, operation in enumerate(operations):
+            try:
+                command = self._command(operation)
+                packed.append(wire(command))
+            except (ValueError, OverflowError) as error:  # which no store can hold
+                failed[index] = kinds.Failed(BackendError(f"{self._where}: {error}"))
+                command = _TIME
+                packed.append(wire(command))
+            commands.append(command)
+        try:
+            replies = self._replies(commands, packed)
+            outcomes: list[kinds.Outcome] = []
+            for index, (operation, reply) in enumerate(zip(operations, replies, strict=True)):
+                if index in failed:
+                    outcomes.append(failed[index])
+                elif type(operation) is kinds.Scan and type(reply) is list:
+                    outcomes.append(self._page(operation, reply))
+                else:
+                    outcomes.append(self._outcome(operation, reply))
+        except NotConnectedError as error:
+            return [
+                failed.get(index, self._not_connected(error)) for index in range(len(operations))
+            ]
+        return outcomes
+
+    def _command(self, operation: Asked) -> Command:
+        if isinstance(operation, kinds.Operation):
+            self._hints.expect(operation)
+            return self._packer.evalsha(operation)
+        if isinstance(operation, kinds.Scan):
+            return begin(self._packer.keys, operation, operation.cursor or "0")
+        return _TIME
+
+    def _outcome(self, operation: Asked, reply: Any) -> kinds.Outcome:
+        """What ``operation`` came to, by the ``reply`` to its command; None: none came."""
+        if reply is None:
+            return kinds.NoAnswer(f"{self._where}: the connection was lost, or time was up")
+        if isinstance(reply, Exception):
+            return outcome_of(reply, self._where)
+        if isinstance(operation, kinds.Operation):
+            try:
+                outcome = answered(operation, reply)
+            except NotASessionError as error:
+                return kinds.Broken(f"{self._where}: {error}")
+            self._hints.note(operation, outcome)
+            return outcome
+        if isinstance(operation, kinds.Reap):
+            return kinds.Reaped(0)  # Redis expires by itself
+        return kinds.Pong(self._now(reply))
+
+    def _now(self, time: Any) -> int:
+        return self._clock() if self._clock is not None else int(time[0]) * 1_000_000 + int(time[1])
+
+    def _not_connected(self, error: NotConnectedError) -> kinds.Outcome:
+        refused = raised(error.error, self._where)
+        if type(refused) is BackendError:
+            return kinds.Failed(refused)
+        return kinds.Unavailable(str(refused))
+
+    def _page(self, scan: kinds.Scan, found: list[Any]) -> kinds.Outcome:
+        """The page that begins with ``found``; empty only at the end, or after a long search."""
+        until = monotonic() + self._timeout / 2
+        while not (names := names_of(found)) and found[0] != b"0" and monotonic() < until:
+            [reply] = self._ask(begin(self._packer.keys, scan, found[0]))
+            if type(reply) is not list:
+                return self._outcome(scan, reply)
+            found = cast("list[Any]", reply)
+        replies = self._ask(_TIME, *((b"MGET", *names),) * bool(names))
+        for answer in replies:
+            if type(answer) is not list:
+                return self._outcome(scan, answer)
+        time, *texts = replies
+        ms = self._now(time) // 1000
+        return page(self._packer.keys, scan, found, texts[0] if names else [], ms)
+
+    # The exchange ------------------------------------------------------------
+
+    def _ask(self, *commands: Command) -> list[Any]:
+        return self._replies(commands, [wire(each) for each in commands])
+
+    def _replies(self, commands: Sequence[Command], packed: Sequence[bytes]) -> list[Any]:
+        """As many replies as ``commands``; None where none came. Raises: NotConnectedError."""
+        connection = self._connections.take()
+        replies: list[Any] = []
+        try:
+            exchange(connection, b"".join(packed), len(packed), self._timeout, replies)
+            unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
+            if unknown:
+                self._load(connection, commands, unknown, replies)
+        except (RedisError, OSError):
+            self._connections.drop(connection)
+            return replies + [None] * (len(commands) - len(replies))
+        except BaseException:
+            self._connections.drop(connection)
+            raise
+        if any(is_stale_connection(reply) for reply in replies):
+            self._connections.drop(connection)
+        else:
+            self._connections.give_back(connection)
+        return replies
+
+    def _load(
+        self,
+        connection: Connection,
+        commands: Sequence[Command],
+        unknown: Sequence[int],
+        replies: list[Any],
+    ) -> None:
+        """Ask once more, with the texts, what the server had no script for: it was restarted."""
+        again = self._packer.with_scripts([commands[index] for index in unknown])
+        packed = [wire(command) for command in again]
+        answers: list[Any] = []
+        for index in unknown:
+            replies[index] = None
+        try:
+            exchange(connection, b"".join(packed), len(packed), self._timeout, answers)
+        finally:
+            for index, answer in zip(unknown, answers, strict=False):
+                replies[index] = answer

@@ -1,0 +1,36 @@
+"""What a server says of itself, and whether it can be used."""
+
+from __future__ import annotations
+
+import logging
+
+from sessiontracker.backend import BackendError
+
+__all__ = ["check"]
+
+_OLDEST = (6, 2)
+_log = logging.getLogger("sessiontracker.redis")
+
+
+def check(info: str, where: str) -> None:
+    """Judge the reply to INFO. Raises: BackendError."""
+    said = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    version = said.get("redis_version", "")
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if numbers and numbers < _OLDEST:
+        raise BackendError(
+            f"{where}: the server is Redis {version}: 6.2 is the oldest that can be used"
+        )
+    if said.get("cluster_enabled") == "1":
+        raise BackendError(
+            f"{where}: the server is a node of a Redis Cluster, which this version of "
+            "sessiontracker-redis does not support: use a standalone server"
+        )
+    policy = said.get("maxmemory_policy", "")
+    if policy.startswith("allkeys-"):
+        _log.warning(
+            "%s: the server's maxmemory-policy is %s, so that it may drop sessions and locks "
+            "at any time: set it to noeviction",
+            where,
+            policy,
+        )
