@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -27,6 +27,11 @@ from .runtime import AsyncConnection, exchange
 __all__ = ["AsyncRedisBackend"]
 
 _TIME: Command = (b"TIME",)
+
+
+def _is_error(reply: object) -> bool:
+    """Whether the server refused, or did not answer."""
+    return reply is None or isinstance(reply, Exception)
 
 
 class AsyncRedisBackend(AsyncBackend):
@@ -81,7 +86,7 @@ class AsyncRedisBackend(AsyncBackend):
             for index, (operation, reply) in enumerate(zip(operations, replies, strict=True)):
                 if index in failed:
                     outcomes.append(failed[index])
-                elif type(operation) is kinds.Scan and type(reply) is list:
+                elif isinstance(operation, kinds.Scan) and not _is_error(reply):
                     outcomes.append(await self._page(operation, reply))
                 else:
                     outcomes.append(self._outcome(operation, reply))
@@ -125,17 +130,16 @@ class AsyncRedisBackend(AsyncBackend):
             return kinds.Failed(refused)
         return kinds.Unavailable(str(refused))
 
-    async def _page(self, scan: kinds.Scan, found: list[Any]) -> kinds.Outcome:
+    async def _page(self, scan: kinds.Scan, found: Any) -> kinds.Outcome:
         """The page that begins with ``found``; empty only at the end, or after a long search."""
         until = monotonic() + self._timeout / 2
         while not (names := names_of(found)) and found[0] != b"0" and monotonic() < until:
-            [reply] = await self._ask(begin(self._packer.keys, scan, found[0]))
-            if type(reply) is not list:
-                return self._outcome(scan, reply)
-            found = cast("list[Any]", reply)
+            [found] = await self._ask(begin(self._packer.keys, scan, found[0]))
+            if _is_error(found):
+                return self._outcome(scan, found)
         replies = await self._ask(_TIME, *((b"MGET", *names),) * bool(names))
         for answer in replies:
-            if type(answer) is not list:
+            if _is_error(answer):
                 return self._outcome(scan, answer)
         time, *texts = replies
         ms = self._now(time) // 1000

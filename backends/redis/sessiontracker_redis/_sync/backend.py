@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from time import monotonic
-from typing import Any, cast
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -28,6 +28,11 @@ from .runtime import Connection, exchange
 __all__ = ["RedisBackend"]
 
 _TIME: Command = (b"TIME",)
+
+
+def _is_error(reply: object) -> bool:
+    """Whether the server refused, or did not answer."""
+    return reply is None or isinstance(reply, Exception)
 
 
 class RedisBackend(Backend):
@@ -82,7 +87,7 @@ class RedisBackend(Backend):
             for index, (operation, reply) in enumerate(zip(operations, replies, strict=True)):
                 if index in failed:
                     outcomes.append(failed[index])
-                elif type(operation) is kinds.Scan and type(reply) is list:
+                elif isinstance(operation, kinds.Scan) and not _is_error(reply):
                     outcomes.append(self._page(operation, reply))
                 else:
                     outcomes.append(self._outcome(operation, reply))
@@ -126,17 +131,16 @@ class RedisBackend(Backend):
             return kinds.Failed(refused)
         return kinds.Unavailable(str(refused))
 
-    def _page(self, scan: kinds.Scan, found: list[Any]) -> kinds.Outcome:
+    def _page(self, scan: kinds.Scan, found: Any) -> kinds.Outcome:
         """The page that begins with ``found``; empty only at the end, or after a long search."""
         until = monotonic() + self._timeout / 2
         while not (names := names_of(found)) and found[0] != b"0" and monotonic() < until:
-            [reply] = self._ask(begin(self._packer.keys, scan, found[0]))
-            if type(reply) is not list:
-                return self._outcome(scan, reply)
-            found = cast("list[Any]", reply)
+            [found] = self._ask(begin(self._packer.keys, scan, found[0]))
+            if _is_error(found):
+                return self._outcome(scan, found)
         replies = self._ask(_TIME, *((b"MGET", *names),) * bool(names))
         for answer in replies:
-            if type(answer) is not list:
+            if _is_error(answer):
                 return self._outcome(scan, answer)
         time, *texts = replies
         ms = self._now(time) // 1000
