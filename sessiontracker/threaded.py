@@ -140,10 +140,14 @@ class _Worker:
 
     async def close(self) -> None:
         try:
-            await self.call(self._store.close)
+            await self.call(self._end)
         finally:
             self._jobs.put(None)
         self._thread.join()  # which has nothing else to do any more
+
+    def _end(self) -> None:
+        self._line = Line()  # or looking for those who wait would open the store again
+        self._store.close()
 
     def _run(self) -> None:
         looked = monotonic()

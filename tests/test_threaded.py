@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from time import sleep
 
 import pytest
 
@@ -50,6 +51,7 @@ class Store:
         self.failed = threading.Event()
         self.error: Exception | None = None
         self.closed = False
+        self.looked_when_closed = False
 
     def open(self) -> None:
         self.threads.add(threading.get_ident())
@@ -58,6 +60,7 @@ class Store:
 
     def close(self) -> None:
         self.closed = True
+        sleep(2 * self.poll_every)  # a look would be due
 
     def execute(self, operations: Sequence[Asked], /) -> list[Outcome]:
         assert self.gate.wait(60)
@@ -72,6 +75,7 @@ class Store:
         return given
 
     def look(self, waiting: Mapping[int, Address], /) -> Collection[int]:
+        self.looked_when_closed |= self.closed
         self.looks += 1
         if self.error is not None:
             self.failed.set()
@@ -152,6 +156,16 @@ async def test_closing_carries_out_what_was_handed_over(store: Store) -> None:
     await closing
     assert await asyncio.gather(*pending) == [[Pong(1)]] * 3
     assert not [each for each in threading.enumerate() if each.name == "sessiontracker-store"]
+
+
+async def test_a_store_that_is_closed_is_not_looked_at_for_those_who_still_wait(
+    store: Store,
+) -> None:
+    backend = AsyncThreadedBackend(store)
+    await backend.execute([acquire(7)])
+    await backend.close()
+    assert store.closed
+    assert not store.looked_when_closed
 
 
 async def test_what_others_gave_is_found_while_somebody_waits_and_not_looked_for_else(
