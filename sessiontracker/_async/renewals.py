@@ -91,7 +91,7 @@ class AsyncRenewals:
             serve, self._serving = not self._serving, True
             wake = held.renew_at < self._wakes_at
         if serve:
-            self._tasks.serve(self._serve)
+            self._tasks.start(self._serve)
         elif wake:
             self._changed.set()
 

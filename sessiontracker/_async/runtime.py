@@ -132,10 +132,6 @@ class AsyncTasks:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def serve(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin ``work`` that ends by itself when it is told to."""
-        self.start(work)
-
     async def close(self, timeout: float) -> None:
         """Wait for what is under way, ``timeout`` seconds at most; then cancel it."""
         until = monotonic() + timeout

@@ -70,21 +70,29 @@ class Tasks:
         """Nothing: threads share a tracker."""
 
     def start(self, work: Callable[[], None]) -> None:
-        """Do ``work`` now: a thread cannot be cancelled, so nothing need be done behind it."""
-        work()
-
-    def serve(self, work: Callable[[], None]) -> None:
-        """Begin ``work`` that ends by itself when it is told to."""
-        thread = threading.Thread(target=work, name="sessiontracker", daemon=True)
+        """Begin ``work`` without waiting for it; close() does."""
+        thread = threading.Thread(
+            target=self._run, args=(work,), name="sessiontracker", daemon=True
+        )
         self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no thread can be had any more: the interpreter is ending
+            self._threads.discard(thread)
+            raise
+
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            self._threads.discard(threading.current_thread())
 
     def close(self, timeout: float) -> None:
-        """Wait for what was told to end, ``timeout`` seconds at most."""
+        """Wait for what is under way, ``timeout`` seconds at most."""
         until = monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(0.0, until - monotonic()))
-        self._threads.clear()
+        while self._threads and monotonic() < until:  # what ends may begin more
+            for thread in list(self._threads):
+                thread.join(max(0.0, until - monotonic()))
 
 
 class Alarm:
