@@ -24,6 +24,7 @@ __all__ = ["SQLiteStore"]
 
 _FAILURES = (sqlite3.Error, OverflowError, ValueError, InDoubtError, BackendError)
 _REAPED_AT_ONCE = 250  # rows in one transaction, so that others get in between
+_REAPED_BESIDE = 1_000  # rows of which no session goes: put off, or long empty
 
 
 class SQLiteStore:
@@ -98,9 +99,13 @@ class SQLiteStore:
             outcomes = [batch.step(step, now) for step in steps]
             return outcomes, batch.claims, batch.write()
 
-        outcomes, claims, writes = self._database.write(work)
+        try:
+            outcomes, claims, writes = self._database.write(work)
+            writes.teach(self._known)
+        except BaseException:  # an interrupt, too: it may strike just after the commit
+            self._known.clear()
+            raise
         self._claims += claims
-        writes.teach(self._known)
         return outcomes
 
     def _batch(self, cursor: sqlite3.Cursor) -> Batch:
@@ -122,14 +127,14 @@ class SQLiteStore:
         in a transaction that writes."""
 
         def work(cursor: sqlite3.Cursor) -> tuple[list[operations.Outcome], list[int]]:
+            # Before the snapshot: one that is older than the clock may show as expired what
+            # somebody has prolonged since.
+            now = self._now()
             batch = self._batch(cursor)
             outcomes = [batch.step(step, now) for step in steps]
             again = [i for i, step in enumerate(steps) if batch.has_changed(step.address)]
             return outcomes, again
 
-        # Before the snapshot: one that is older than the clock may show as expired what
-        # somebody has prolonged since.
-        now = self._now()
         read = self._database.read_once if len(steps) == 1 else self._database.read
         outcomes, again = read(work)
         if again:
@@ -159,12 +164,16 @@ class SQLiteStore:
 
     def _reap(self, limit: int) -> operations.Outcome:
         gone = 0
+        left = limit + _REAPED_BESIDE
         more = True
         self._known.clear()  # of what goes past it
-        while more and gone < limit:
-            rows = min(limit - gone, _REAPED_AT_ONCE)
-            count, claims, more = self._reap_once(rows)
+        while more and gone < limit and left > 0:
+            rows = min(limit - gone, left, _REAPED_AT_ONCE)
+            count, claims, more = self._database.write(
+                lambda cursor, rows=rows: reap(cursor, self._statements, rows, self._now())
+            )
             gone += count
+            left -= rows
             self._claims += claims
         return operations.Reaped(gone)
 

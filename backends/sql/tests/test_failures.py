@@ -25,6 +25,7 @@ from sessiontracker.operations import (
     Pong,
     Read,
     Saved,
+    Stale,
     Start,
     Touch,
     Unavailable,
@@ -32,6 +33,7 @@ from sessiontracker.operations import (
 )
 from sessiontracker_sql.options import Options
 from sessiontracker_sql.sqlite import SQLiteStore
+from sessiontracker_sql.writes import Writes
 
 At = Callable[..., Address]
 OpenStore = Callable[..., SQLiteStore]
@@ -271,6 +273,22 @@ def test_a_file_that_was_damaged(store: SQLiteStore, started: Meta, path: Path, 
     for outcome in outcomes:
         assert isinstance(outcome, Failed)
         assert "restore the file from a backup" in str(outcome.error)
+
+
+def test_an_interrupt_just_after_the_commit_leaves_nothing_false_behind(
+    store: SQLiteStore, started: Meta, at: At, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strike(writes: Writes, known: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writes, "teach", strike)
+        with pytest.raises(KeyboardInterrupt):
+            store.execute([Write(at(), 2, started.stamp, b"new")])
+    [found] = store.execute([Read(at())])
+    assert isinstance(found, Found)
+    assert found.payload == b"new"
+    assert store.execute([Write(at(), 3, started.stamp, b"old")]) == [Stale(2)]
 
 
 # Commits ---------------------------------------------------------------------

@@ -406,6 +406,20 @@ def test_reaping_is_bounded_oldest_first_and_leaves_no_row_behind(
     assert rows(sql) == 1
 
 
+def test_reaping_is_bounded_also_where_only_memories_go(
+    store: SQLiteStore, clock: Any, sql: sqlite3.Connection, at: At
+) -> None:
+    for i in range(0, 1_200, 200):
+        keys = range(i, i + 200)
+        store.execute([Start(at(str(key)), key + 1, b"") for key in keys])
+        store.execute([Delete(at(str(key)), key + 5_000) for key in keys])
+    clock.pass_ms(100_000)
+    assert store.execute([Reap(limit=1)]) == [Reaped(0)]
+    assert 0 < rows(sql) < 1_200
+    while rows(sql):
+        assert store.execute([Reap(limit=200)]) == [Reaped(0)]
+
+
 def test_what_was_prolonged_since_is_put_off_and_kept(
     store: SQLiteStore, started: Meta, clock: Any, sql: sqlite3.Connection, at: At
 ) -> None:
