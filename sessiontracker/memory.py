@@ -11,7 +11,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from ._async.wakes import AsyncWakes
@@ -62,6 +62,7 @@ class _Store:
         self._clock = clock or _now
         self._max_sessions = max_sessions
         self._agenda: list[tuple[int, Address]] = []
+        self._turns: dict[Address, int] = {}  # which of a slot's entries counts: the soonest
         self._names: dict[str, list[Address]] = {}
 
     def step(self, operation: Operation) -> tuple[Outcome, int]:
@@ -98,10 +99,10 @@ class _Store:
         gone = 0
         agenda = self._agenda
         while agenda and agenda[0][0] <= now // 1000 and gone < limit:
-            _, name = heappop(agenda)
-            slot = self.slots.pop(name, None)
-            if slot is not None:
-                after, count = sweep(slot, now)
+            turn, name = heappop(agenda)
+            if self._turns.get(name) == turn:
+                del self._turns[name]
+                after, count = sweep(self.slots[name], now)
                 gone += count
                 self._put(name, after, -count)
         return gone
@@ -110,11 +111,17 @@ class _Store:
         self.sessions += more
         if not slot.keys:
             self.slots.pop(name, None)
+            self._turns.pop(name, None)
             return
-        if name not in self.slots:
-            # One entry a slot: what is due later by then is put off when its turn comes.
-            heappush(self._agenda, (due(slot), name))
         self.slots[name] = slot
+        turn, planned = due(slot), self._turns.get(name)
+        # What is due later than was planned is put off when its turn comes.
+        if planned is None or turn < planned:
+            self._turns[name] = turn
+            heappush(self._agenda, (turn, name))
+            if len(self._agenda) > 2 * len(self._turns) + 100:
+                self._agenda[:] = [(turn, name) for name, turn in self._turns.items()]
+                heapify(self._agenda)
 
     def _full(self) -> Failed:
         return Failed(
