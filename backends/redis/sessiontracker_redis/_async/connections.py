@@ -13,6 +13,7 @@ from sessiontracker.backend import ConfigurationError
 
 from ..options import Options
 from .runtime import (
+    CLIENT,
     AsyncConnection,
     AsyncConnectionPool,
     AsyncRedis,
@@ -109,7 +110,5 @@ def _pool(options: Options) -> Any:
             "does not support: use a standalone server"
         )
     if not isinstance(client, AsyncRedis):
-        raise ConfigurationError(
-            f"{options.where}.client: give a redis.asyncio.Redis, not {type(client).__name__}"
-        )
+        raise ConfigurationError(f"{options.where}.client: give a {CLIENT}, not {type(client)}")
     return client.connection_pool

@@ -17,6 +17,7 @@ from redis.exceptions import (
 )
 
 __all__ = [
+    "CLIENT",
     "AsyncConnection",
     "AsyncConnectionPool",
     "AsyncRedis",
@@ -38,6 +39,7 @@ AsyncConnection = Any
 
 sleep = asyncio.sleep
 
+CLIENT = "redis.asyncio.Redis"
 _ANSWERS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
 """Errors that the server sent: the connection goes on."""
 

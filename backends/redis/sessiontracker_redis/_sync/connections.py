@@ -14,6 +14,7 @@ from sessiontracker.backend import ConfigurationError
 
 from ..options import Options
 from .runtime import (
+    CLIENT,
     Connection,
     ConnectionPool,
     Redis,
@@ -110,7 +111,5 @@ def _pool(options: Options) -> Any:
             "does not support: use a standalone server"
         )
     if not isinstance(client, Redis):
-        raise ConfigurationError(
-            f"{options.where}.client: give a redis.asyncio.Redis, not {type(client).__name__}"
-        )
+        raise ConfigurationError(f"{options.where}.client: give a {CLIENT}, not {type(client)}")
     return client.connection_pool

@@ -17,6 +17,7 @@ from redis.exceptions import (
 )
 
 __all__ = [
+    "CLIENT",
     "Connection",
     "ConnectionPool",
     "Redis",
@@ -36,6 +37,7 @@ RedisCluster: Any = redis.RedisCluster
 ConnectionPool: Any = redis.ConnectionPool
 Connection = Any
 
+CLIENT = "redis.Redis"
 _ANSWERS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
 """Errors that the server sent: the connection goes on."""
 

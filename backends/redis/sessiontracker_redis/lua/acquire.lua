@@ -1,10 +1,12 @@
 -- Acquire: ticket, lease, holder, look_every, queue, read, touch_every, keep, channel, and the
 -- session to start: id, payload, owner, idle, absolute.
+--#include clock
 --#include record
 --#include lock
-load()
+--#include begin
 local ticket, length, holder, every = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local queues, reads, starts, id = ARGV[6] ~= '', ARGV[7] ~= '', ARGV[11] ~= '', ARGV[11]
+local text = load(reads or starts, starts)
 local lease = lock.lease
 local mine = lease and lease.ticket == ticket
 local token = mine and lease.token or CLAIM
@@ -88,10 +90,9 @@ if not reads and not starts then
   commit()
   return { GRANTED, token, length }
 end
-local text
 if active then
   local slid
-  text, slid = found(tonumber(ARGV[8]))
+  text, slid = slid_if_due(text, tonumber(ARGV[8]))
   if slid then
     put_slide()
   end

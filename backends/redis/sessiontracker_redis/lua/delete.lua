@@ -1,7 +1,9 @@
 -- Delete: id, life, stamp, hold, age.
+--#include clock
 --#include record
 --#include lock
-load()
+--#include writer
+load(false, true)
 local id, life, stamp, hold, age = ARGV[2], ARGV[3], stamp_at(4), hold_at(7), tonumber(ARGV[11])
 if not active and lock.deed == id then
   return { DELETED, 1 }
@@ -12,7 +14,7 @@ if stamp then
     return was_perhaps_done(id, age, stamp) and { UNKNOWN } or refusal
   end
   register(hold)
-  redis.call('DEL', A)
+  drop_active()
 else
   if is_past_telling(id, age) then
     return { UNKNOWN }
@@ -21,10 +23,10 @@ else
     or finished and (life == '' or life == finished.life)) then
     return { DELETED, 0 }
   end
-  redis.call('DEL', A, F)
-  finished = nil
+  drop_active()
+  drop_finished()
 end
-active, lock.needed = nil, true
+lock.needed = true
 remember(id)
 commit()
 return { DELETED, 1 }

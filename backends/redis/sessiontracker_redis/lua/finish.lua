@@ -1,7 +1,9 @@
 -- Finish: id, retention, stamp, whether there is a payload, payload, hold, age.
+--#include clock
 --#include record
 --#include lock
-load()
+--#include writer
+load(false, true)
 local id, retention, stamp = ARGV[2], tonumber(ARGV[3]), stamp_at(4)
 local saves, payload, hold, age = ARGV[7] ~= '', ARGV[8], hold_at(9), tonumber(ARGV[13])
 if finished and finished.write == id then
@@ -22,14 +24,13 @@ record.version, record.write, record.updated = record.version + 1, id, ms
 record.expires = math.min(ms + retention, FOREVER)
 register(hold)
 if retention > 0 then
-  put(F, record, payload)
   finished = record
+  put_finished(payload)
 else
-  redis.call('DEL', F)
-  finished, lock.needed = nil, true
+  drop_finished()
+  lock.needed = true
 end
-redis.call('DEL', A)
-active = nil
+drop_active()
 remember(id)
 commit()
 return saves and { SAVED, head(record) } or head(record) .. payload

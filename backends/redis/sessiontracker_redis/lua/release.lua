@@ -1,4 +1,5 @@
 -- Release: ticket, life, age.
+--#include clock
 --#include record
 --#include lock
 load()

@@ -1,7 +1,9 @@
 -- Resume: id, life, hold, age.
+--#include clock
 --#include record
 --#include lock
-load()
+--#include writer
+load(false, true)
 local id, life, hold, age = ARGV[2], ARGV[3], hold_at(4), tonumber(ARGV[8])
 if active and active.write == id then
   return redis.call('GET', A)
@@ -23,15 +25,15 @@ if refusal then
   return refusal
 end
 local payload = payload_of(F, finished)
-active, finished = finished, nil
+active = finished
 if active.ends < FOREVER then -- it was finished when it was updated last
   active.ends = math.min(active.ends - active.updated + ms, FOREVER)
 end
 active.version, active.write, active.updated = active.version + 1, id, ms
-slide(active)
+slide()
 register(hold)
-put(A, active, payload)
-redis.call('DEL', F)
+put_active(payload)
+drop_finished()
 remember(id)
 commit()
 return head(active) .. payload

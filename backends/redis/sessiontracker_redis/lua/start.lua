@@ -1,8 +1,11 @@
 -- Start: id, payload, owner, idle, absolute, read, touch_every, hold, age, and what is adopted:
 -- life, version, started, slid, idle, ends, expires.
+--#include clock
 --#include record
 --#include lock
-load()
+--#include writer
+--#include begin
+load(false, true)
 local id, owner, hold, age = ARGV[2], ARGV[4], hold_at(9), tonumber(ARGV[13])
 local adopts = ARGV[14] ~= ''
 local life, version = id, 1
@@ -22,7 +25,7 @@ if active and not lost then
     return { IN_PROGRESS, redis.call('GET', A) }
   end
   local changed = register(hold)
-  local text, slid = found(tonumber(ARGV[8]))
+  local text, slid = slid_if_due(redis.call('GET', A), tonumber(ARGV[8]))
   if slid then
     put_slide()
   end

@@ -1,4 +1,5 @@
 -- Touch: life.
+--#include clock
 --#include record
 --#include lock
 load()
@@ -8,7 +9,7 @@ end
 if ARGV[2] ~= '' and ARGV[2] ~= active.life then
   return { MISSING }
 end
-slide(active)
+slide()
 put_slide()
 commit()
 return { SAVED, head(active) }

@@ -1,6 +1,8 @@
 -- Write: id, stamp, payload, hold, release, age.
+--#include clock
 --#include record
 --#include lock
+--#include writer
 load()
 local id, stamp, hold, age = ARGV[2], stamp_at(3), hold_at(7), tonumber(ARGV[12])
 if active and active.write == id then
@@ -22,8 +24,8 @@ end
 let_go()
 register(hold)
 active.version, active.write, active.updated = active.version + 1, id, ms
-slide(active)
-put(A, active, ARGV[6])
+slide()
+put_active(ARGV[6])
 remember(id)
 commit()
 return { SAVED, head(active) }

@@ -1,0 +1,44 @@
+"""The names of keys: one hash tag a slot, whatever a user's key looks like."""
+
+from __future__ import annotations
+
+import pytest
+from redis.cluster import key_slot
+
+from sessiontracker.operations import Address
+from sessiontracker_redis.keys import Keys
+
+ODD = ["korder-42", "k{}", "k}{", "ka}b", "k%7D", "k%", "kö ☃", "k:a", "k*?[x]\\", "k" + "}" * 50]
+
+
+def tag(name: str) -> str:
+    """What Redis Cluster hashes of a name: between the first brace and the next."""
+    begin = name.index("{") + 1
+    return name[begin : name.index("}", begin)]
+
+
+@pytest.mark.parametrize("scope", ["", "c2NvcGUgb2YgMTI4IGJpdA"])
+@pytest.mark.parametrize("prefix", ["st:", "", "app {1}:"])
+@pytest.mark.parametrize("key", ODD)
+def test_a_name_tells_its_address_and_its_slot(prefix: str, scope: str, key: str) -> None:
+    keys = Keys(prefix)
+    address = Address("checkout", scope, key)
+    names = keys.of(address)
+    assert len(set(names)) == 3
+    assert [keys.address("checkout", name) for name in names] == [address] * 3
+    assert len({tag(name) for name in names}) == 1
+    assert len({key_slot(name.encode()) for name in names}) == 1
+
+
+def test_an_owners_keys_are_in_one_slot() -> None:
+    keys = Keys("st:")
+    tags = {tag(keys.of(Address("login", "scope", key))[0]) for key in ODD}
+    assert tags == {"scope"}
+
+
+def test_different_addresses_have_different_names() -> None:
+    keys = Keys("st:")
+    scopes = ["", "kone", "one"]
+    addresses = [Address("t", scope, key) for scope in scopes for key in [*ODD, "kone", "done"]]
+    names = {name for address in addresses for name in keys.of(address)}
+    assert len(names) == 3 * len(addresses)

@@ -1,0 +1,181 @@
+"""What is left in the server, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from redis import Redis
+
+from sessiontracker.operations import (
+    FOREVER,
+    Acquire,
+    Address,
+    Broken,
+    Delete,
+    Deleted,
+    Finish,
+    Found,
+    Granted,
+    Operation,
+    Outcome,
+    Page,
+    Ping,
+    Pong,
+    Read,
+    Release,
+    Released,
+    Saved,
+    Scan,
+    Start,
+    Touch,
+)
+from sessiontracker_redis._sync.backend import RedisBackend
+
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def client(any_url: str, prefix: str) -> Iterator[Redis]:
+    """redis-py's own client of each server; nothing under the prefix is left behind."""
+    with Redis.from_url(any_url) as client:
+        yield client
+        names = list(client.scan_iter(f"{prefix}*", count=1000))
+        if names:
+            client.delete(*names)
+
+
+@pytest.fixture
+def ask(
+    client: Redis, any_url: str, open_backend: Callable[[str], RedisBackend]
+) -> Callable[[Operation], Outcome]:
+    backend = open_backend(any_url)
+    return lambda operation: backend.execute([operation])[0]
+
+
+Ask = Callable[[Operation], Outcome]
+
+
+def ttls(client: Redis, prefix: str) -> dict[str, int]:
+    """By what a key ends with: for how many ms it lasts; -1: for ever."""
+    names = client.scan_iter(f"{prefix}*", count=1000)
+    return {name.decode()[-1]: client.pttl(name) for name in names}
+
+
+def test_a_session_is_one_key_that_lasts_as_it_does(
+    ask: Ask, client: Redis, prefix: str, address: Address
+) -> None:
+    ask(Start(address, 1, b"x" * 300, idle=HOUR, absolute=10 * HOUR))
+    left = ttls(client, prefix)
+    assert list(left) == ["a"]
+    assert HOUR - 60_000 < left["a"] <= HOUR + 5
+    assert isinstance(ask(Read(address)), Found)
+    client.pexpire(f"{prefix}checkout:{{korder-42}}:a", 70_000)
+    ask(Touch(address))
+    assert HOUR - 60_000 < ttls(client, prefix)["a"] <= HOUR + 5
+
+
+def test_what_never_expires_stays(ask: Ask, client: Redis, prefix: str, address: Address) -> None:
+    ask(Start(address, 1, b"x"))
+    assert ttls(client, prefix) == {"a": -1}
+    ask(Finish(address, 2, FOREVER))
+    assert ttls(client, prefix) == {"f": -1}
+
+
+def test_a_short_session_outlives_itself_as_a_deed_only(
+    ask: Ask, client: Redis, prefix: str, address: Address
+) -> None:
+    ask(Start(address, 1, b"x", idle=1))
+    assert 50_000 < ttls(client, prefix)["a"] <= 60_005
+
+
+def test_a_deleted_key_remembers_for_a_minute(
+    ask: Ask, client: Redis, prefix: str, address: Address
+) -> None:
+    ask(Start(address, 1, b"x"))
+    assert ask(Delete(address, 2)) == Deleted(True)
+    left = ttls(client, prefix)
+    assert list(left) == ["l"]
+    assert 50_000 < left["l"] <= 62_000
+
+
+def test_a_token_is_kept_and_then_nothing(
+    ask: Ask, client: Redis, prefix: str, address: Address
+) -> None:
+    granted = ask(Acquire(address, 7, 1_000, keep=HOUR))
+    assert isinstance(granted, Granted)
+    assert ask(Release(address, 7)) == Released()
+    left = ttls(client, prefix)
+    assert list(left) == ["l"]
+    assert HOUR - 60_000 < left["l"] <= HOUR + 3_000
+
+
+def test_the_lock_lasts_as_long_as_a_session_that_slides(
+    ask: Ask, client: Redis, prefix: str, address: Address
+) -> None:
+    ask(Acquire(address, 7, 1_000, keep=0))
+    ask(Release(address, 7))
+    ask(Start(address, 1, b"x", idle=HOUR))
+    ask(Touch(address))
+    left = ttls(client, prefix)
+    assert left["l"] >= left["a"] - 5
+
+
+def test_expired_keys_go(ask: Ask, client: Redis, prefix: str) -> None:
+    for number in range(50):
+        address = Address("checkout", "", f"k{number}")
+        ask(Acquire(address, 7, 1, keep=1))
+        ask(Start(address, 1, b"x", idle=1))
+    names = list(client.scan_iter(f"{prefix}*", count=1000))
+    assert names
+    assert all(0 < client.pttl(name) < 65_000 for name in names)
+
+
+def test_no_key_is_used_that_was_not_declared(
+    ask: Ask, client: Redis, prefix: str, address: Address
+) -> None:
+    ask(Start(address, 1, b"x"))
+    ask(Acquire(address, 7, HOUR))
+    ask(Acquire(address, 8, HOUR, look_every=500))
+    ask(Finish(address, 2, HOUR))
+    names = {name.decode() for name in client.scan_iter(f"{prefix}*", count=1000)}
+    assert names <= {f"{prefix}checkout:{{korder-42}}:{end}" for end in "afl"}
+
+
+@pytest.mark.parametrize("end", ["a", "f", "l"])
+@pytest.mark.parametrize("value", [b"a stranger's", {"a": "hash"}])
+def test_what_is_not_ours_stays_where_it_is(
+    ask: Ask, client: Redis, prefix: str, address: Address, end: str, value: bytes | dict[str, str]
+) -> None:
+    name = f"{prefix}checkout:{{korder-42}}:{end}"
+    if isinstance(value, bytes):
+        client.set(name, value)
+    else:
+        client.hset(name, mapping=value)
+    before = client.dump(name)
+    assert isinstance(ask(Start(address, 1, b"x")), Broken)
+    assert isinstance(ask(Acquire(address, 7, HOUR, start=Start(address, 1, b"x"))), Broken)
+    assert client.dump(name) == before
+    assert [*client.scan_iter(f"{prefix}*", count=1000)] == [name.encode()]
+
+
+def test_a_scan_judges_by_the_servers_clock(
+    ask: Ask, open_backend: Callable[[str], RedisBackend], any_url: str
+) -> None:
+    short = ask(Start(Address("checkout", "", "kshort"), 1, b"x", idle=1))
+    assert isinstance(short, Saved)
+    ask(Start(Address("checkout", "", "klong"), 1, b"x", idle=HOUR))
+    backend = open_backend(any_url)
+    while isinstance(pong := backend.execute([Ping()])[0], Pong):
+        if pong.now // 1000 >= short.meta.expires:
+            break
+    found: list[str] = []
+    cursor = ""
+    while True:
+        [page] = backend.execute([Scan("checkout", cursor=cursor)])
+        assert isinstance(page, Page)
+        found += [item.address.key for item in page.items]
+        cursor = page.cursor
+        if not cursor:
+            break
+    assert found == ["klong"]
