@@ -45,7 +45,9 @@ class Database:
         with self.mutex:
             cursor, self._cursor = self._cursor, None
             if cursor is not None:
-                cursor.connection.close()
+                connection = cursor.connection
+                cursor.close()  # a statement under way would keep the file open, and locked
+                connection.close()
 
     def write(self, work: Work[T]) -> T:
         """What ``work`` returns, in one transaction that holds the write lock from the start.
@@ -93,21 +95,25 @@ class Database:
             cursor = self._connected()
             if not begin:
                 return work(cursor)
-            cursor.execute(begin)
             try:
+                cursor.execute(begin)
                 result = work(cursor)
-            except BaseException:
+                self._commit(cursor, in_doubt=begin == "BEGIN IMMEDIATE")
+            except BaseException:  # an interrupt, too, between whichever two steps it strikes
                 self._roll_back()
-                raise
-            try:
-                cursor.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._roll_back()
-                if begin == "BEGIN IMMEDIATE" and is_in_doubt(error):
-                    self.close()
-                    raise InDoubtError(str(error)) from error
                 raise
             return result
+
+    def _commit(self, cursor: sqlite3.Cursor, *, in_doubt: bool) -> None:
+        """Commit; ``in_doubt``: one that fails may have been carried out all the same."""
+        try:
+            cursor.execute("COMMIT")
+        except sqlite3.Error as error:
+            if in_doubt and is_in_doubt(error):
+                self._roll_back()
+                self.close()
+                raise InDoubtError(str(error)) from error
+            raise
 
     def _roll_back(self) -> None:
         cursor = self._cursor

@@ -169,15 +169,18 @@ class SQLiteStore:
         self._known.clear()  # of what goes past it
         while more and gone < limit and left > 0:
             rows = min(limit - gone, left, _REAPED_AT_ONCE)
-            count, claims, more = self._database.write(
-                lambda cursor, rows=rows: reap(cursor, self._statements, rows, self._now())
-            )
+            count, claims, more = self._reap_rows(rows)
             gone += count
             left -= rows
             self._claims += claims
         return operations.Reaped(gone)
 
     def _reap_once(self, rows: int) -> tuple[int, list[int], bool]:
+        return self._database.write(
+            lambda cursor: reap(cursor, self._statements, rows, self._now())
+        )
+
+    def _reap_rows(self, rows: int) -> tuple[int, list[int], bool]:
         return self._database.write(
             lambda cursor: reap(cursor, self._statements, rows, self._now())
         )

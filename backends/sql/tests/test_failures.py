@@ -291,6 +291,60 @@ def test_an_interrupt_just_after_the_commit_leaves_nothing_false_behind(
     assert store.execute([Write(at(), 3, started.stamp, b"old")]) == [Stale(2)]
 
 
+class Interrupted:
+    """A cursor at which an interrupt strikes just after one statement, or before it."""
+
+    def __init__(self, cursor: sqlite3.Cursor, statement: str, *, after: bool) -> None:
+        self._cursor = cursor
+        self._statement = statement
+        self._after = after
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._cursor, name)
+
+    def execute(self, statement: str, *arguments: object) -> object:
+        strikes = statement == self._statement
+        if self._after or not strikes:
+            self._cursor.execute(statement, *arguments)  # type: ignore[arg-type]
+        if strikes:
+            raise KeyboardInterrupt
+        return self._cursor
+
+
+@pytest.mark.parametrize(
+    ("statement", "after"), [("BEGIN IMMEDIATE", True), ("COMMIT", False), ("COMMIT", True)]
+)
+def test_an_interrupt_leaves_no_transaction_open(
+    store: SQLiteStore,
+    started: Meta,
+    at: At,
+    sql: sqlite3.Connection,
+    statement: str,
+    after: bool,
+) -> None:
+    database = store._database
+    cursor = database._connected()
+    database._cursor = Interrupted(cursor, statement, after=after)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        store.execute([Touch(at())])
+    sql.execute("BEGIN IMMEDIATE")  # others may write
+    sql.execute("ROLLBACK")
+    database._cursor = cursor
+    [saved] = store.execute([Touch(at())])
+    assert isinstance(saved, Saved)
+
+
+def test_closing_in_the_middle_of_a_statement_leaves_no_lock_behind(
+    store: SQLiteStore, started: Meta, sql: sqlite3.Connection
+) -> None:
+    cursor = store._database._connected()
+    cursor.execute("BEGIN IMMEDIATE")
+    cursor.execute(f"SELECT * FROM {store._statements.tables.keys.name}")
+    store.close()
+    sql.execute("BEGIN IMMEDIATE")
+    sql.execute("ROLLBACK")
+
+
 # Commits ---------------------------------------------------------------------
 
 
