@@ -42,8 +42,10 @@ _ELSEWHERE = {"LOADING", "MASTERDOWN", "READONLY", "NOAUTH"}
 def _word(error: BaseException) -> str:
     """The code of the server's error, wherever it stands."""
     if isinstance(error, AuthenticationError):
-        return "NOAUTH" if "required" in str(error).lower() else "WRONGPASS"
+        return "WRONGPASS" if "invalid" in str(error).lower() else "NOAUTH"
     if isinstance(error, AuthorizationError):
+        return "NOPERM"
+    if "ACL failure" in str(error):  # so it comes out of a script
         return "NOPERM"
     kind = _BY_TYPE.get(type(error).__name__)
     if kind is not None:
