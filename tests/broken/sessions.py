@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
+from sessiontracker.backend import Asked
 from sessiontracker.machine import apply
 from sessiontracker.operations import (
     FOREVER,
@@ -42,14 +44,15 @@ class LetsTheSecondWriterWin(Twin):
 
     meant = "test_writers.py::test_of_writers_at_one_moment_one_wins[sync-2]"
 
-    def answer(self, operation: Any) -> Outcome:
-        if not isinstance(operation, Write):
-            return super().answer(operation)
-        name = operation.address.slot
-        before = self.slots.get(name, EMPTY)
-        time.sleep(0.002)
-        self.slots[name], outcome = apply(before, operation, self.clock())
-        return outcome
+    def batch(self, operations: Sequence[Asked]) -> list[Outcome]:
+        match operations:
+            case [Write() as write]:
+                name = write.address.slot
+                before = self.slots.get(name, EMPTY)
+                time.sleep(0.005)
+                self.slots[name], outcome = apply(before, write, self.clock())
+                return [outcome]
+        return super().batch(operations)
 
 
 class ForgetsTheLife(Twin):
