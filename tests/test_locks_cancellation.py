@@ -11,7 +11,7 @@ import pytest
 
 from sessiontracker import AsyncSessionTracker, SessionTrackerError
 from tests.faulty import FaultyAsyncTracker, locks_left
-from tests.trackers import ALL, Checkout
+from tests.trackers import MEMORY, Checkout
 
 KEY = "order-42"
 SECOND = "order-43"
@@ -177,7 +177,7 @@ class Struck:
 TURNS = (0, 1, 2, 3, 4, 5, 7)
 
 
-@pytest.mark.parametrize("arrangement", ALL[:2], ids="-".join)
+@pytest.mark.parametrize("arrangement", MEMORY[:2], ids="-".join)
 @pytest.mark.parametrize("turns", TURNS)
 @pytest.mark.parametrize("name", CALLS)
 async def test_cancelled_at_every_point(arrangement: Any, name: str, turns: int) -> None:
@@ -215,7 +215,7 @@ async def test_cancelled_at_every_point(arrangement: Any, name: str, turns: int)
     assert point > 1
 
 
-@pytest.mark.parametrize("arrangement", ALL[:2], ids="-".join)
+@pytest.mark.parametrize("arrangement", MEMORY[:2], ids="-".join)
 @pytest.mark.parametrize("turns", TURNS)
 async def test_a_rotation_cancelled_at_every_point_loses_no_session(
     arrangement: Any, turns: int
@@ -240,7 +240,7 @@ async def test_a_rotation_cancelled_at_every_point_loses_no_session(
 
 
 @pytest.mark.parametrize("make", [AsyncSessionTracker, FaultyAsyncTracker])
-@pytest.mark.parametrize("arrangement", ALL[:2], ids="-".join)
+@pytest.mark.parametrize("arrangement", MEMORY[:2], ids="-".join)
 async def test_of_200_waiters_cancelled_at_random_nothing_is_left(
     arrangement: Any, make: Any
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sessiontracker import AsyncSessionTracker, SessionTracker, StaleSessionError
 from tests.faulty import FaultyAsyncTracker, FaultyTracker, locks_left
-from tests.trackers import ALL, Checkout
+from tests.trackers import MEMORY, Checkout
 
 KEY = "order-42"
 
@@ -21,7 +21,7 @@ def stores_of(tracker: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("make", [AsyncSessionTracker, FaultyAsyncTracker])
-@pytest.mark.parametrize("arrangement", ALL[:2], ids="-".join)
+@pytest.mark.parametrize("arrangement", MEMORY[:2], ids="-".join)
 async def test_10000_increments_by_256_tasks(arrangement: Any, make: Any) -> None:
     left = 10_000
 
@@ -41,7 +41,7 @@ async def test_10000_increments_by_256_tasks(arrangement: Any, make: Any) -> Non
 
 
 @pytest.mark.parametrize("make", [SessionTracker, FaultyTracker])
-@pytest.mark.parametrize("arrangement", ALL[2:], ids="-".join)
+@pytest.mark.parametrize("arrangement", MEMORY[2:], ids="-".join)
 def test_10000_increments_by_16_threads(arrangement: Any, make: Any) -> None:
     errors: list[BaseException] = []
 
@@ -88,7 +88,7 @@ async def test_increments_without_a_lock_are_all_there_or_stale() -> None:
         assert 0 < done < 1_000
 
 
-@pytest.mark.parametrize("arrangement", ALL[:2], ids="-".join)
+@pytest.mark.parametrize("arrangement", MEMORY[:2], ids="-".join)
 async def test_first_come_is_first_served(arrangement: Any) -> None:
     served: list[int] = []
 

@@ -16,10 +16,10 @@ from sessiontracker import (
 )
 from sessiontracker.operations import Acquire, Read, Release, Start, Write
 from tests.faulty import Faults, FaultyAsyncTracker, FaultyTracker, locks_left
-from tests.trackers import ALL, Checkout, Clock, opened
+from tests.trackers import MEMORY, Checkout, Clock, opened
 
 KEY = "order-42"
-APART = [arrangement for arrangement in ALL if not arrangement.fused]
+APART = [arrangement for arrangement in MEMORY if not arrangement.fused]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from sessiontracker import (
 )
 from sessiontracker.operations import Acquire, Release, Renew
 from tests.faulty import FaultyAsyncTracker, FaultyTracker, locks_left
-from tests.trackers import ALL, Checkout, Clock, opened
+from tests.trackers import MEMORY, Checkout, Clock, opened
 
 KEY = "order-42"
 
@@ -39,7 +39,7 @@ def lapse(store: Any) -> None:
 # Renewal ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arrangement", ALL, ids="-".join)
+@pytest.mark.parametrize("arrangement", MEMORY, ids="-".join)
 async def test_a_long_body_keeps_its_lock(arrangement: Any) -> None:
     async with opened(arrangement) as tracker:
         await tracker.start(Checkout(key=KEY))
@@ -224,7 +224,7 @@ def test_in_threads_the_next_call_raises_and_lost_can_be_waited_for() -> None:
                     tracker.update(session)
 
 
-@pytest.mark.parametrize("arrangement", ALL[:2], ids="-".join)
+@pytest.mark.parametrize("arrangement", MEMORY[:2], ids="-".join)
 async def test_a_process_frozen_past_its_lease_cannot_write(arrangement: Any) -> None:
     clock = Clock()
     async with opened(arrangement, clock, lock_lease="200ms") as tracker:
@@ -466,7 +466,7 @@ async def test_a_tracker_closed_while_locks_are_held() -> None:
     await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
-@pytest.mark.parametrize("arrangement", ALL, ids="-".join)
+@pytest.mark.parametrize("arrangement", MEMORY, ids="-".join)
 async def test_after_close_nothing_is_taken_for_saved(arrangement: Any) -> None:
     async with opened(arrangement) as tracker:
         await tracker.start(Checkout(key=KEY))
@@ -545,7 +545,7 @@ def test_a_synchronous_tracker_closed_while_locks_are_held_ends_its_thread() -> 
 async def test_one_backend_that_cannot_be_closed_keeps_no_other_open(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tracker = FaultyAsyncTracker(ALL[1].config(None))
+    tracker = FaultyAsyncTracker(MEMORY[1].config(None))
     await tracker.open()
 
     async def broken() -> None:

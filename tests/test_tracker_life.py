@@ -23,7 +23,7 @@ from sessiontracker import (
     SessionTrackerError,
     StaleSessionError,
 )
-from tests.trackers import ALL, Checkout, Clock, opened
+from tests.trackers import ALL, MEMORY, Checkout, Clock, opened
 
 KEY = "order-42"
 
@@ -521,6 +521,7 @@ async def test_a_tracker_that_is_not_open_says_so() -> None:
         synchronous.get(Checkout, KEY)
 
 
+@pytest.mark.parametrize("tracker", MEMORY, ids="-".join, indirect=True)
 async def test_open_and_close_may_be_called_again(tracker: Any) -> None:
     await tracker.start(Checkout(key=KEY))
     await tracker.open()

@@ -5,14 +5,15 @@ A test that is the same for both is written once, as if for `AsyncSessionTracker
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, NamedTuple
 
 from sessiontracker import AsyncSessionTracker, Session, SessionTracker
 
-__all__ = ["ALL", "FUSED", "Arrangement", "Checkout", "Clock", "opened"]
+__all__ = ["ALL", "FUSED", "MEMORY", "Arrangement", "Checkout", "Clock", "opened"]
 
 
 class Checkout(Session):
@@ -45,24 +46,36 @@ class Arrangement(NamedTuple):
     def fused(self) -> bool:
         return self.storage == self.locking
 
-    def config(self, clock: Clock | None, **settings: Any) -> dict[str, Any]:
+    def config(
+        self, clock: Clock | None, folder: str | None = None, **settings: Any
+    ) -> dict[str, Any]:
         options = {} if clock is None else {"clock": clock}
         top = {k: settings.pop(k) for k in ("operation_timeout", "max_in_flight") if k in settings}
         return {
             "backends": {
-                name: {"use": name.rstrip("12"), **options} for name in {self.storage, self.locking}
+                name: {"use": name.rstrip("12"), **options, **_place(name, folder)}
+                for name in {self.storage, self.locking}
             },
             "defaults": {"storage": self.storage, "locking": self.locking, **settings},
             **top,
         }
 
 
-ALL = [
+def _place(name: str, folder: str | None) -> dict[str, str]:
+    return {"url": f"{folder}/{name}"} if name.startswith("file") else {}
+
+
+MEMORY = [
     Arrangement(mode, "memory1", locking)
     for mode in ("async", "sync")
     for locking in ("memory1", "memory2")
 ]
-
+ALL = [
+    *MEMORY,
+    Arrangement("async", "file1", "file1"),
+    Arrangement("sync", "file1", "file1"),
+    Arrangement("async", "file1", "memory1"),
+]
 FUSED = [arrangement for arrangement in ALL if arrangement.fused]
 
 
@@ -117,10 +130,11 @@ async def opened(
     arrangement: Arrangement, clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[Any]:
     """A tracker of ``arrangement``, with ``settings`` for all session types."""
-    config: Mapping[str, Any] = arrangement.config(clock, **settings)
-    if arrangement.mode == "async":
-        async with AsyncSessionTracker(config) as tracker:
-            yield tracker
-    else:
-        with SessionTracker(config) as tracker:
-            yield _Awaited(tracker)
+    with TemporaryDirectory() as folder:
+        config = arrangement.config(clock, folder, **settings)
+        if arrangement.mode == "async":
+            async with AsyncSessionTracker(config) as tracker:
+                yield tracker
+        else:
+            with SessionTracker(config) as tracker:
+                yield _Awaited(tracker)

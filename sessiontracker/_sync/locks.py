@@ -235,14 +235,19 @@ class LockContext(Generic[S]):
             self._tell(LockLostEvent)
             self._let_go()
             raise lock_lost(self._store.binding, self._address) from error
-        if isinstance(error, Exception):
-            # Whoever handles the error finds the lock free; what fails here fails silently.
-            ticket = self._lock._hold.ticket
-            with suppress(SessionTrackerError):
-                if self._keeper.let_go_now(self._store, self._address, ticket):
-                    self._tell(LockReleased)
-        elif error is not None:
+        if error is not None:
+            self._unlock(error)
+
+    def _unlock(self, error: BaseException) -> None:
+        """The lock is let go for ``error``, and nothing is saved."""
+        if not isinstance(error, Exception):
             self._let_go()
+            return
+        # Whoever handles the error finds the lock free; what fails here fails silently.
+        ticket = self._lock._hold.ticket
+        with suppress(SessionTrackerError):
+            if self._keeper.let_go_now(self._store, self._address, ticket):
+                self._tell(LockReleased)
 
     def _tell(self, kind: type[LockEvent], **more: Any) -> None:
         if self._keeper.observers:
@@ -352,8 +357,8 @@ class LockedSession(LockContext[S]):
         try:
             changed = binding.codec.snapshot(session) != lock._baseline
             payload = binding.codec.encode(session) if changed else b""
-        except BaseException:
-            self._let_go()
+        except BaseException as unencodable:
+            self._unlock(unencodable)
             raise
         if lock._ended:
             outcome = self._release(0)
