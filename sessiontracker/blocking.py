@@ -11,6 +11,9 @@ from .operations import Acquire, Address, Outcome, Queued, Release
 
 __all__ = ["BlockingStore", "Line"]
 
+_ROOM = 4
+"""How many times as long as a look took the next one is put off at least."""
+
 
 class BlockingStore(Protocol):
     """One connection to a store: asked one thing at a time, from any thread."""
@@ -53,6 +56,7 @@ class Line:
     def __init__(self) -> None:
         self._addresses: dict[int, Address] = {}
         self._until: dict[int, float] = {}
+        self._took = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._addresses)
@@ -69,16 +73,21 @@ class Line:
 
     def look(self, store: BlockingStore) -> Collection[int]:
         """Whom to wake, as ``store`` has it; they leave the line until they look again."""
-        now = monotonic()
-        for ticket in [ticket for ticket, until in self._until.items() if until < now]:
+        began = monotonic()
+        for ticket in [ticket for ticket, until in self._until.items() if until < began]:
             self._leave(ticket)
         try:
             found = store.look(self._addresses) if self._addresses else ()
         except Exception:
-            return ()  # whoever waits looks by itself, too, and is told then what is wrong
+            found = ()  # whoever waits looks by itself, too, and is told then what is wrong
         for ticket in found:
             self._leave(ticket)
+        self._took = monotonic() - began
         return found
+
+    def pause(self, store: BlockingStore) -> float:
+        """How long, in seconds, until the next look: most of the store's time is for batches."""
+        return max(store.poll_every, _ROOM * self._took)
 
     def _leave(self, ticket: int) -> None:
         self._addresses.pop(ticket, None)

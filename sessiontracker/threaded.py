@@ -17,7 +17,7 @@ from ._async.wakes import AsyncWakes
 from ._sync.wakes import Wakes
 from .blocking import BlockingStore, Line
 from .contract import Asked, AsyncBackend, Backend
-from .operations import NoAnswer, Outcome
+from .operations import NoAnswer, Outcome, Unavailable
 
 __all__ = ["AsyncThreadedBackend", "ThreadedBackend"]
 
@@ -54,7 +54,13 @@ class AsyncThreadedBackend(AsyncBackend):
         return self._worker
 
     async def open(self) -> None:
-        await self._running().call(self._store.open)
+        worker = self._running()
+        try:
+            await worker.call(self._store.open)
+        except BaseException:
+            self._worker = None
+            worker.leave()
+            raise
 
     async def close(self) -> None:
         worker, self._worker = self._worker, None
@@ -145,16 +151,20 @@ class _Worker:
             self._jobs.put(None)
         self._thread.join()  # which has nothing else to do any more
 
+    def leave(self) -> None:
+        """As `close`, without waiting for it."""
+        self._jobs.put(self._end)
+        self._jobs.put(None)
+
     def _end(self) -> None:
         self._line = Line()  # or looking for those who wait would open the store again
         self._store.close()
 
     def _run(self) -> None:
         looked = monotonic()
-        poll = self._store.poll_every
         while True:
             try:
-                job = self._jobs.get(timeout=poll if self._line else None)
+                job = self._jobs.get(timeout=self._pause() if self._line else None)
             except Empty:
                 pass
             else:
@@ -162,9 +172,12 @@ class _Worker:
                     return
                 job()
                 del job  # or its outcomes live on until the next one
-            if self._line and monotonic() - looked >= poll:
+            if self._line and monotonic() - looked >= self._pause():
                 self._look()
                 looked = monotonic()
+
+    def _pause(self) -> float:
+        return self._line.pause(self._store)
 
     def _look(self) -> None:
         found = self._line.look(self._store)
@@ -203,6 +216,7 @@ class ThreadedBackend(Backend):
         self.look_every = store.look_every
         self.batch = store.batch
         self._store = store
+        self._closed = False
         self.begin_anew()
         _backends.add(self)
 
@@ -216,14 +230,18 @@ class ThreadedBackend(Backend):
     def open(self) -> None:
         with self._mutex:
             self._store.open()
+            self._closed = False
 
     def close(self) -> None:
         with self._mutex:
+            self._closed = True
             self._line = Line()
             self._store.close()
 
     def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
         with self._mutex:
+            if self._closed:  # by another thread, while this one came here
+                return [Unavailable("the backend was closed")] * len(operations)
             outcomes = self._store.execute(operations)
             claims = self._store.claims()
             self._line.note(operations, outcomes)
@@ -241,7 +259,7 @@ class ThreadedBackend(Backend):
 
     def _poll(self) -> None:
         while True:
-            sleep(self._store.poll_every)
+            sleep(self._line.pause(self._store))
             with self._mutex:
                 if not self._line:
                     self._poller = None

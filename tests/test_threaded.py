@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
 
@@ -23,6 +23,7 @@ from sessiontracker.operations import (
     Queued,
     Release,
     Released,
+    Unavailable,
 )
 
 HERE = Address("t", "", "k")
@@ -46,6 +47,7 @@ class Store:
         self.given: list[int] = []
         self.found: set[int] = set()
         self.looks = 0
+        self.look_takes = 0.0
         self.gate = threading.Event()
         self.gate.set()
         self.failed = threading.Event()
@@ -77,6 +79,7 @@ class Store:
     def look(self, waiting: Mapping[int, Address], /) -> Collection[int]:
         self.looked_when_closed |= self.closed
         self.looks += 1
+        sleep(self.look_takes)
         if self.error is not None:
             self.failed.set()
             raise self.error
@@ -117,6 +120,33 @@ async def test_an_error_of_opening_reaches_the_caller(store: Store) -> None:
     store.error = None
     await backend.open()
     await backend.close()
+
+
+async def test_a_store_that_cannot_be_opened_leaves_no_thread(store: Store) -> None:
+    store.error = ValueError("no")
+    backend = AsyncThreadedBackend(store)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="no"):
+            await backend.open()
+    await asyncio.to_thread(_join_stores)
+
+
+async def test_opening_that_is_cancelled_leaves_no_thread(store: Store) -> None:
+    backend = AsyncThreadedBackend(store)
+    opening = asyncio.create_task(backend.open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await asyncio.to_thread(_join_stores)
+    assert store.closed
+
+
+def _join_stores() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "sessiontracker-store":
+            thread.join(30)
+            assert not thread.is_alive()
 
 
 async def test_an_error_of_a_batch_is_no_answer_and_ends_nothing(store: Store) -> None:
@@ -218,7 +248,35 @@ def test_a_loop_that_is_gone_does_not_stop_the_thread(store: Store) -> None:
     asyncio.run(go_on())
 
 
+async def test_looking_leaves_room_for_batches(store: Store) -> None:
+    backend = AsyncThreadedBackend(store)
+    store.look_takes = 0.02
+    began = monotonic()
+    await backend.execute([acquire(7)])
+    while store.looks < 5:
+        await backend.execute([Ping()])
+    assert monotonic() - began > 3 * store.looks * store.look_takes
+    await backend.close()
+
+
 # In threads ------------------------------------------------------------------
+
+
+def test_a_thread_that_comes_after_the_end_is_sent_away(store: Store) -> None:
+    backend = ThreadedBackend(store)
+    store.gate.clear()
+    first = threading.Thread(target=backend.execute, args=([Ping()],))
+    first.start()
+    closing = threading.Thread(target=backend.close)
+    closing.start()
+    store.gate.set()
+    first.join()
+    closing.join()
+    outcomes = backend.execute([acquire(7), Ping()])
+    assert [type(outcome) for outcome in outcomes] == [Unavailable, Unavailable]
+    assert len(store.batches) == 1
+    backend.open()
+    assert backend.execute([Ping()]) == [Pong(1)]
 
 
 def test_a_thread_carries_out_its_own_batch(store: Store) -> None:
