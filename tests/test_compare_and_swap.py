@@ -349,6 +349,24 @@ async def test_a_store_that_cannot_be_read_did_nothing(server: Server) -> None:
         await Down(server).open()
 
 
+async def test_who_stops_waiting_while_the_store_is_away_is_forgotten(server: Server) -> None:
+    class Away(Scripted):
+        away = False
+
+        async def load(self, slot: str) -> Any:
+            if self.away:
+                raise ConnectionError("nobody there")
+            return await super().load(slot)
+
+    backend = Away(server)
+    await ask(backend, Acquire(HERE, 1, 60_000))
+    assert isinstance(await ask(backend, Acquire(HERE, 2, 60_000)), Queued)
+    assert len(backend._wakes) == len(backend._line) == 1
+    backend.away = True
+    assert isinstance(await ask(backend, Release(HERE, 2)), Unavailable)
+    assert len(backend._wakes) == len(backend._line) == 0
+
+
 async def test_a_store_that_went_away_after_a_request_gives_no_answer(server: Server) -> None:
     class Gone(Scripted):
         async def load(self, slot: str) -> Any:

@@ -227,6 +227,9 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
         """One outcome for all ``operations``; once one was sent without an answer, none."""
         if doubt is not None:
             outcome = NoAnswer(doubt.reason)
+        for operation in operations:
+            if isinstance(operation, Release):  # who waited has gone, whatever the store says
+                self._forget(operation, outcome)
         return [outcome] * len(operations)
 
     def _told(
@@ -234,16 +237,20 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
     ) -> list[Outcome]:
         """``outcomes``, after those who wait in this process were told what concerns them."""
         for operation, outcome in zip(operations, outcomes, strict=True):
-            self._wakes.note(operation, outcome)
             if type(operation) is Acquire and type(outcome) is Queued:
+                self._wakes.note(operation, outcome)
                 place = self._line.get(operation.ticket)
                 since = monotonic() if place is None else place.since
                 self._line[operation.ticket] = _Place(outcome.ahead, since)
             elif isinstance(operation, (Acquire, Release)):
-                self._line.pop(operation.ticket, None)
+                self._forget(operation, outcome)
         self._wake(claims(loaded.slot))
         skew = self._skew(loaded)
         return shorten(outcomes, skew) if skew else outcomes
+
+    def _forget(self, operation: Acquire | Release, outcome: Outcome) -> None:
+        self._wakes.note(operation, outcome)
+        self._line.pop(operation.ticket, None)
 
     def _wake(self, tickets: Iterable[int]) -> None:
         """Their turn has come, as a step on their slot found out."""
