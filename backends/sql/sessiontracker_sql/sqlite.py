@@ -175,11 +175,6 @@ class SQLiteStore:
             self._claims += claims
         return operations.Reaped(gone)
 
-    def _reap_once(self, rows: int) -> tuple[int, list[int], bool]:
-        return self._database.write(
-            lambda cursor: reap(cursor, self._statements, rows, self._now())
-        )
-
     def _reap_rows(self, rows: int) -> tuple[int, list[int], bool]:
         return self._database.write(
             lambda cursor: reap(cursor, self._statements, rows, self._now())
