@@ -18,10 +18,10 @@ from statistics import median
 from time import perf_counter, process_time
 
 from redis.asyncio import Redis
-from sessiontracker_redis.packing import Packer
 
 from sessiontracker import AsyncSessionTracker, Session
 from sessiontracker.operations import Read
+from sessiontracker_redis.packing import Packer
 
 KEYS = 64
 
@@ -66,7 +66,9 @@ async def measure(url: str, prefix: str, rounds: int, calls: int) -> None:
             costs: dict[str, list[list[float]]] = {name: [] for name in ways}
             for _ in range(rounds):
                 for name, call in ways.items():
-                    costs[name].append(await rate(call, at_once, calls if at_once > 1 else calls // 8))
+                    costs[name].append(
+                        await rate(call, at_once, calls if at_once > 1 else calls // 8)
+                    )
             for name in ways:
                 time = median(cost[0] for cost in costs[name])
                 cpu = median(cost[1] for cost in costs[name])
