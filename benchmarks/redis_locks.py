@@ -99,9 +99,8 @@ async def measure(url: str, prefix: str, rounds: int, calls: int) -> None:
 
         for name, hold in (("lock", ours_held), ("redis-py's Lock", theirs_held)):
             longest, jain = await crowd(hold, 5.0)
-            print(
-                f"{WAITERS} waiters: {name:16} longest wait {longest * 1e3:7.1f} ms, Jain {jain:.3f}"
-            )
+            wait = f"longest wait {longest * 1e3:7.1f} ms"
+            print(f"{WAITERS} waiters: {name:16} {wait}, Jain {jain:.3f}")
     names = [name async for name in redis.scan_iter(f"{prefix}*", count=1000)]
     await redis.delete(*names)
     await redis.aclose()

@@ -22,7 +22,7 @@ _NAMES = (
     "touch",
     "write",
 )
-_INCLUDE = re.compile(r"^--#include (\w+)\n", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *--#include (\w+)\n", re.MULTILINE)
 
 
 class Script(Struct, frozen=True):

@@ -3,48 +3,34 @@
 --#include clock
 --#include record
 --#include lock
---#include begin
-local ticket, length, holder, every = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
-local queues, reads, starts, id = ARGV[6] ~= '', ARGV[7] ~= '', ARGV[11] ~= '', ARGV[11]
-local text = load(reads or starts, starts)
+--#include leave
+local ticket, length, holder, looks = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local queues, reads, every = ARGV[6] ~= '', ARGV[7] ~= '', tonumber(ARGV[8])
+local id = ARGV[11]
+local starts = id ~= ''
+local whole, matters = reads or starts, starts
+--#include load
 local lease = lock.lease
 local mine = lease and lease.ticket == ticket
 local token = mine and lease.token or CLAIM
-
-local function has_begun()
-  return lock.deed == id or finished and finished.life == id
-end
-
--- One above the last, or the time in µs.
-local function next_token()
-  local high, low = string.sub(lock.token, 1, 10), tonumber(string.sub(lock.token, 11)) + 1
-  if low == 1000000000 then
-    high, low = string.format('%010.0f', tonumber(high) + 1), 0
-  end
-  local above, time = high .. string.format('%09.0f', low), string.format('%019.0f', now)
-  return above > time and above or time
-end
-
-local begins = starts and token == CLAIM and not has_begun()
+-- A repeat begins nothing again: its session was there once, and has gone since.
+local begins = starts and token == CLAIM and lock.deed ~= id
+  and not (finished and finished.life == id)
+local answer, changed
 if not active and not begins and (reads or starts) then
-  local answer = absent()
-  if leave(ticket) then
-    commit()
-  end
-  return answer
-end
-if lock.released == ticket then
+  answer, changed = { finished and IS_FINISHED or MISSING }, leave(ticket)
+elseif lock.released == ticket then
   return { LOST } -- it comes after its release: nobody would let go again
-end
-
--- In line: at the end the first time, then a sign of life where it stands.
-local function enqueue()
-  local waiter = { ticket, holder, every, ms, ARGV[10] }
-  local ahead, fresh
+elseif lease and not mine and queues then
+  -- In line: at the end the first time, then a sign of life where it stands.
+  local waiter = { ticket, holder, looks, ms, ARGV[10] }
+  local ahead
+  changed = true
   for index, known in ipairs(lock.queue) do
     if known[TICKET] == ticket then
       ahead = index - 1
-      fresh = known[EVERY] == every and ms - known[SEEN] < math.floor(every / 4)
+      -- Looks in quick succession say nothing new, and then change nothing.
+      changed = known[EVERY] ~= looks or ms - known[SEEN] >= math.floor(looks / 4)
       lock.queue[index] = waiter
     end
   end
@@ -59,47 +45,41 @@ local function enqueue()
     alive[ahead + 1] = waiter
     lock.queue = alive
   end
-  if not fresh then
-    commit()
-  end
-  local look_in = ahead > 0 and every or math.max(1, math.min(every, lease.till - ms))
-  return { QUEUED, lease.holder, ahead, look_in }
-end
-
-if lease and not mine then
-  if queues then
-    return enqueue()
-  end
-  local answer = { LOCKED, lease.holder, lease.till - ms }
-  if leave(ticket) then
-    commit()
-  end
-  return answer
-end
-if token == CLAIM then
-  token = next_token()
-end
-local till = ms + length
-lock.lease = { ticket = ticket, token = token, till = till, holder = holder }
-if token > lock.token then
-  lock.token = token
-end
-lock.kept = till + tonumber(ARGV[9])
-lock.needed, lock.woken = true, nil
-if not reads and not starts then
-  commit()
-  return { GRANTED, token, length }
-end
-if active then
-  local slid
-  text, slid = slid_if_due(text, tonumber(ARGV[8]))
-  if slid then
-    put_slide()
-  end
+  local look_in = ahead > 0 and looks or math.max(1, math.min(looks, lease.till - ms))
+  answer = { QUEUED, lease.holder, ahead, look_in }
+elseif lease and not mine then
+  answer, changed = { LOCKED, lease.holder, lease.till - ms }, leave(ticket)
 else
-  begin(id, ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15]))
-  put_begun(ARGV[12])
-  text = head(active) .. ARGV[12]
+  if token == CLAIM then
+    -- One above the last, or the time in µs.
+    local high, low = string.sub(lock.token, 1, 10), tonumber(string.sub(lock.token, 11)) + 1
+    if low == 1000000000 then
+      high, low = string.format('%010.0f', tonumber(high) + 1), 0
+    end
+    local above, time = high .. string.format('%09.0f', low), string.format('%019.0f', now)
+    token = above > time and above or time
+  end
+  local till = ms + length
+  lock.lease = { ticket = ticket, token = token, till = till, holder = holder }
+  lock.token = token > lock.token and token or lock.token
+  lock.kept = till + tonumber(ARGV[9])
+  lock.needed, lock.woken, changed = true, nil, true
+  if not reads and not starts then
+    text = nil
+  elseif active then
+    local slid
+    --#include slid
+    if slid then
+      --#include put_slid
+    end
+  else
+    local payload, owner = ARGV[12], ARGV[13]
+    local idle, absolute = tonumber(ARGV[14]), tonumber(ARGV[15])
+    --#include begin
+    --#include put_begun
+    text = fixed(active) .. owner .. payload
+  end
+  answer = { GRANTED, token, length, text }
 end
-commit()
-return { GRANTED, token, length, text }
+--#include commit
+return answer

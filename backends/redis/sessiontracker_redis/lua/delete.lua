@@ -2,31 +2,33 @@
 --#include clock
 --#include record
 --#include lock
---#include writer
-load(false, true)
-local id, life, stamp, hold, age = ARGV[2], ARGV[3], stamp_at(4), hold_at(7), tonumber(ARGV[11])
+local id, life, age = ARGV[2], ARGV[3], tonumber(ARGV[11])
+local whole, matters, stamp_at, hold_at, changed = false, true, 4, 7, true
+--#include load
+--#include hold
 if not active and lock.deed == id then
   return { DELETED, 1 }
 end
-if stamp then
-  local refusal = refuse(hold, stamp)
+if ARGV[stamp_at] ~= '' then
+  --#include refuse
   if refusal then
-    return was_perhaps_done(id, age, stamp) and { UNKNOWN } or refusal
+    return refusal
   end
-  register(hold)
-  drop_active()
+  --#include register
+  redis.call('DEL', A)
 else
-  if is_past_telling(id, age) then
+  --#include past
+  if is_past then
     return { UNKNOWN }
   end
   if not (active and (life == '' or life == active.life)
     or finished and (life == '' or life == finished.life)) then
     return { DELETED, 0 }
   end
-  drop_active()
-  drop_finished()
+  redis.call('DEL', A, F)
+  finished, finished_lasts = nil, 0
 end
-lock.needed = true
-remember(id)
-commit()
+active, active_lasts, lock.needed = nil, 0, true
+--#include remember
+--#include commit
 return { DELETED, 1 }

@@ -2,35 +2,39 @@
 --#include clock
 --#include record
 --#include lock
---#include writer
-load(false, true)
-local id, retention, stamp = ARGV[2], tonumber(ARGV[3]), stamp_at(4)
-local saves, payload, hold, age = ARGV[7] ~= '', ARGV[8], hold_at(9), tonumber(ARGV[13])
+local id, retention, age = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
+local saves, payload = ARGV[7] ~= '', ARGV[8]
+local whole, matters, stamp_at, hold_at, changed = not saves, true, 4, 9, true
+--#include load
+--#include hold
 if finished and finished.write == id then
-  return saves and { SAVED, head(finished) } or redis.call('GET', F)
+  return saves and { SAVED, fixed(finished) .. finished.owner } or redis.call('GET', F)
 end
-if not stamp and is_past_telling(id, age) then
-  return { UNKNOWN }
+if ARGV[stamp_at] == '' then
+  --#include past
+  if is_past then
+    return { UNKNOWN }
+  end
 end
-local refusal = refuse(hold, stamp)
+--#include refuse
 if refusal then
-  return was_perhaps_done(id, age, stamp) and { UNKNOWN } or refusal
-end
-if not saves then
-  payload = payload_of(A, active)
+  return refusal
 end
 local record = active
+if not saves then
+  payload = string.sub(text, SIZE + record.size + 1)
+end
 record.version, record.write, record.updated = record.version + 1, id, ms
 record.expires = math.min(ms + retention, FOREVER)
-register(hold)
+--#include register
 if retention > 0 then
-  finished = record
-  put_finished(payload)
+  finished, finished_lasts = record, put(F, record, payload)
+  redis.call('DEL', A)
 else
-  drop_finished()
-  lock.needed = true
+  redis.call('DEL', A, F)
+  finished, finished_lasts, lock.needed = nil, 0, true
 end
-drop_active()
-remember(id)
-commit()
-return saves and { SAVED, head(record) } or head(record) .. payload
+active, active_lasts = nil, 0
+--#include remember
+--#include commit
+return saves and { SAVED, fixed(record) .. record.owner } or fixed(record) .. record.owner .. payload

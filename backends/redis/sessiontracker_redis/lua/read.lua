@@ -13,25 +13,29 @@ if ARGV[2] == '' and ARGV[5] == '' then
 end
 --#include record
 --#include lock
---#include writer
-local text = load(true, true)
-local hold = hold_at(5)
-if is_lost(hold) then
+local whole, matters, hold_at, changed = true, true, 5, false
+--#include load
+--#include hold
+if lost then
   return { LOST }
 end
-local changed = active and register(hold)
-local answer, slid = text, false
+local answer, slid
+if active then
+  --#include register
+end
 if ARGV[2] ~= '' then
   answer = finished and redis.call('GET', F) or { active and IS_ACTIVE or MISSING }
 elseif not active then
-  answer = absent()
-elseif slides then
-  answer, slid = slid_if_due(text, every)
+  answer = { finished and IS_FINISHED or MISSING }
+else
+  if slides then
+    --#include slid
+  end
+  answer = text
 end
 if slid then
-  put_slide()
+  changed = true
+  --#include put_slid
 end
-if slid or changed then
-  commit()
-end
+--#include commit
 return answer

@@ -2,15 +2,17 @@
 --#include clock
 --#include record
 --#include lock
-load()
+--#include leave
+local whole, matters = false, false
+--#include load
 local ticket, life = ARGV[2], ARGV[3]
 local answer = { RELEASED }
 if life ~= '' and not (active and active.life == life) then
-  answer = active and { MISSING } or absent()
+  answer = { not active and finished and IS_FINISHED or MISSING }
 end
-if leave(ticket) then
-  commit()
-elseif lock.released ~= ticket then
+local changed = leave(ticket)
+if not changed and lock.released ~= ticket then
   return { tonumber(ARGV[4]) > 0 and UNKNOWN or LOST }
 end
+--#include commit
 return answer

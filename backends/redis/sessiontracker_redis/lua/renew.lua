@@ -2,13 +2,13 @@
 --#include clock
 --#include record
 --#include lock
---#include writer
-load()
-local token, length = ARGV[3], tonumber(ARGV[4])
-if is_lost({ ticket = ARGV[2], token = token }) then
+local whole, matters, changed = false, false, true
+--#include load
+local lease, token, length = lock.lease, ARGV[3], tonumber(ARGV[4])
+if not lease or lease.token == CLAIM or lease.ticket ~= ARGV[2] or lease.token ~= token then
   return { LOST }
 end
-lock.lease.till = ms + length
-lock.kept = lock.lease.till + tonumber(ARGV[5])
-commit()
+lease.till = ms + length
+lock.kept = lease.till + tonumber(ARGV[5])
+--#include commit
 return { GRANTED, token, length }

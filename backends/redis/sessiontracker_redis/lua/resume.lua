@@ -2,16 +2,18 @@
 --#include clock
 --#include record
 --#include lock
---#include writer
-load(false, true)
-local id, life, hold, age = ARGV[2], ARGV[3], hold_at(4), tonumber(ARGV[8])
+local id, life, age = ARGV[2], ARGV[3], tonumber(ARGV[8])
+local whole, matters, hold_at, changed = true, true, 4, true
+--#include load
+--#include hold
 if active and active.write == id then
-  return redis.call('GET', A)
+  return text
 end
-if is_past_telling(id, age) then
+--#include past
+if is_past then
   return { UNKNOWN }
 end
-if is_lost(hold) then
+if lost then
   return { LOST }
 end
 if active then
@@ -20,20 +22,19 @@ end
 if not finished or (life ~= '' and life ~= finished.life) then
   return { MISSING }
 end
-local refusal = locked(hold)
-if refusal then
-  return refusal
+if not hold and lock.lease then
+  return { LOCKED, lock.lease.holder, lock.lease.till - ms }
 end
-local payload = payload_of(F, finished)
-active = finished
+local payload = string.sub(redis.call('GET', F), SIZE + finished.size + 1)
+active, finished = finished, nil
 if active.ends < FOREVER then -- it was finished when it was updated last
   active.ends = math.min(active.ends - active.updated + ms, FOREVER)
 end
 active.version, active.write, active.updated = active.version + 1, id, ms
-slide()
-register(hold)
-put_active(payload)
-drop_finished()
-remember(id)
-commit()
-return head(active) .. payload
+--#include slide
+--#include register
+active_lasts, finished_lasts = put(A, active, payload), 0
+redis.call('DEL', F)
+--#include remember
+--#include commit
+return fixed(active) .. active.owner .. payload

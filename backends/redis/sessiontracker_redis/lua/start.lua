@@ -3,10 +3,12 @@
 --#include clock
 --#include record
 --#include lock
---#include writer
---#include begin
-load(false, true)
-local id, owner, hold, age = ARGV[2], ARGV[4], hold_at(9), tonumber(ARGV[13])
+local whole, matters, hold_at, changed = true, true, 9, false
+--#include load
+--#include hold
+local id, payload, owner = ARGV[2], ARGV[3], ARGV[4]
+local idle, absolute = tonumber(ARGV[5]), tonumber(ARGV[6])
+local every, age = tonumber(ARGV[8]), tonumber(ARGV[13])
 local adopts = ARGV[14] ~= ''
 local life, version = id, 1
 if adopts then
@@ -16,41 +18,43 @@ for index = 1, 2 do
   local record = index == 1 and active or index == 2 and finished
   if record and record.life == life and record.version >= version then
     record.version, record.write = version, id
-    return { SAVED, head(record) }
+    return { SAVED, fixed(record) .. record.owner }
   end
 end
-local lost = is_lost(hold)
+local answer
 if active and not lost then
   if ARGV[7] == '' then
-    return { IN_PROGRESS, redis.call('GET', A) }
+    return { IN_PROGRESS, text }
   end
-  local changed = register(hold)
-  local text, slid = slid_if_due(redis.call('GET', A), tonumber(ARGV[8]))
+  local slid
+  --#include register
+  --#include slid
   if slid then
-    put_slide()
+    changed = true
+    --#include put_slid
   end
-  if slid or changed then
-    commit()
+  answer = text
+else
+  --#include past
+  if is_past then
+    return { UNKNOWN }
   end
-  return text
+  if lost then
+    return { LOST }
+  end
+  if not hold and lock.lease then
+    return { LOCKED, lock.lease.holder, lock.lease.till - ms }
+  end
+  --#include begin
+  if adopts then
+    active.life, active.version, active.started = life, version, tonumber(ARGV[16])
+    active.slid, active.idle = tonumber(ARGV[17]), tonumber(ARGV[18])
+    active.ends, active.expires = tonumber(ARGV[19]), tonumber(ARGV[20])
+  end
+  --#include register
+  --#include put_begun
+  changed = true
+  answer = { SAVED, fixed(active) .. active.owner }
 end
-if is_past_telling(id, age) then
-  return { UNKNOWN }
-end
-if lost then
-  return { LOST }
-end
-local refusal = locked(hold)
-if refusal then
-  return refusal
-end
-begin(id, owner, tonumber(ARGV[5]), tonumber(ARGV[6]))
-if adopts then
-  active.life, active.version, active.started = life, version, tonumber(ARGV[16])
-  active.slid, active.idle = tonumber(ARGV[17]), tonumber(ARGV[18])
-  active.ends, active.expires = tonumber(ARGV[19]), tonumber(ARGV[20])
-end
-register(hold)
-put_begun(ARGV[3])
-commit()
-return { SAVED, head(active) }
+--#include commit
+return answer

@@ -2,14 +2,15 @@
 --#include clock
 --#include record
 --#include lock
-load()
+local whole, matters, changed = false, false, true
+--#include load
 if not active then
-  return absent()
+  return { finished and IS_FINISHED or MISSING }
 end
 if ARGV[2] ~= '' and ARGV[2] ~= active.life then
   return { MISSING }
 end
-slide()
-put_slide()
-commit()
-return { SAVED, head(active) }
+--#include slide
+--#include put_slid
+--#include commit
+return { SAVED, fixed(active) .. active.owner }

@@ -2,30 +2,27 @@
 --#include clock
 --#include record
 --#include lock
---#include writer
-load()
-local id, stamp, hold, age = ARGV[2], stamp_at(3), hold_at(7), tonumber(ARGV[12])
+--#include leave
+local id, age = ARGV[2], tonumber(ARGV[12])
+local whole, matters, stamp_at, hold_at, changed = false, age > 0, 3, 7, false
+--#include load
+--#include hold
 if active and active.write == id then
-  return { SAVED, head(active) }
+  return { SAVED, fixed(active) .. active.owner }
 end
-
-local function let_go()
-  return ARGV[11] ~= '' and hold and leave(hold.ticket)
+--#include refuse
+if ARGV[11] ~= '' and hold and not (refusal and refusal[1] == LOST) then
+  changed = leave(hold.ticket)
 end
-
-local refusal = refuse(hold, stamp)
-if refusal then
-  local unknown = was_perhaps_done(id, age, stamp)
-  if (unknown or refusal[1] ~= LOST) and let_go() then
-    commit()
-  end
-  return unknown and { UNKNOWN } or refusal
+local answer = refusal
+if not refusal then
+  --#include register
+  --#include slide
+  active.version, active.write, active.updated = active.version + 1, id, ms
+  active_lasts = put(A, active, ARGV[6])
+  --#include remember
+  changed = true
+  answer = { SAVED, fixed(active) .. active.owner }
 end
-let_go()
-register(hold)
-active.version, active.write, active.updated = active.version + 1, id, ms
-slide()
-put_active(ARGV[6])
-remember(id)
-commit()
-return { SAVED, head(active) }
+--#include commit
+return answer
