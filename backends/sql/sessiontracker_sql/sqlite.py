@@ -188,8 +188,8 @@ class SQLiteStore:
     # Waiting ---------------------------------------------------------------------
 
     def look(self, waiting: Mapping[int, operations.Address]) -> Collection[int]:
-        looked, self._looked = self._looked, self._database.read_once(self._database.state)
-        if looked == self._looked:
+        state = self._database.read_once(self._database.state)
+        if state == self._looked:
             return ()
 
         def work(cursor: sqlite3.Cursor) -> list[int]:
@@ -200,7 +200,9 @@ class SQLiteStore:
                     holders.append(row[0])
             return holders
 
-        return self._database.read(work)
+        found = self._database.read(work)
+        self._looked = state
+        return found
 
 
 def _may_only_read(operation: operations.Operation) -> bool:

@@ -344,6 +344,24 @@ def test_a_claim_given_by_another_is_found_by_looking(
     assert isinstance(granted, Granted)
 
 
+def test_a_look_that_failed_is_made_again_in_full(
+    store: SQLiteStore, open_store: OpenStore, at: At, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = open_store()
+    other.execute([Acquire(at(), 1, 60_000)])
+    store.execute([Acquire(at(), 2, 60_000)])
+    other.execute([Release(at(), 1)])
+
+    def fail(work: object) -> None:
+        raise sqlite3.OperationalError("it is told to")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._database, "read", fail)
+        with pytest.raises(sqlite3.OperationalError):
+            store.look({2: at()})
+    assert list(store.look({2: at()})) == [2]
+
+
 # The store as a whole --------------------------------------------------------
 
 
