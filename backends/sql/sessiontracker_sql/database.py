@@ -34,7 +34,8 @@ class Database:
         self._cursor: sqlite3.Cursor | None = None
         self._identity: tuple[int, int] | None = None
         self._connections = 0
-        _databases.add(self)
+        with _forking:
+            _databases.add(self)
 
     def open(self, *, create: bool) -> None:
         """Connect. Raises: sqlite3.Error."""
@@ -171,9 +172,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
 _held: list[Database] = []
+_forking = threading.Lock()  # one fork at a time, and no new database in the middle of it
 
 
 def _before_fork() -> None:
+    _forking.acquire()
     for database in list(_databases):
         database.mutex.acquire()
         _held.append(database)
@@ -183,6 +186,7 @@ def _before_fork() -> None:
 def _after_fork() -> None:
     while _held:
         _held.pop().mutex.release()
+    _forking.release()
 
 
 if hasattr(os, "register_at_fork"):

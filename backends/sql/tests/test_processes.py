@@ -23,6 +23,7 @@ from sessiontracker.operations import (
     Granted,
     Meta,
     Outcome,
+    Ping,
     Queued,
     Read,
     Release,
@@ -30,6 +31,7 @@ from sessiontracker.operations import (
     Start,
     Write,
 )
+from sessiontracker_sql.database import _after_fork, _before_fork
 from sessiontracker_sql.options import Options
 from sessiontracker_sql.sqlite import SQLiteStore
 
@@ -279,6 +281,50 @@ def test_a_forked_child_has_a_connection_of_its_own(path: Path) -> None:
     assert found.payload == b"63"
     store.close()
     assert is_whole(path)
+
+
+def test_threads_that_fork_at_the_same_time_let_each_others_databases_be(path: Path) -> None:
+    store = opened(path)
+    second, first_is_done = threading.Event(), threading.Event()
+
+    class Unhurried:
+        """A mutex whose release takes long enough for somebody else to take it."""
+
+        def __init__(self) -> None:
+            self.lock = threading.RLock()
+
+        def acquire(self) -> None:
+            self.lock.acquire()
+
+        def release(self) -> None:
+            self.lock.release()
+            second.wait(0.2)
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+
+    store._database.mutex = Unhurried()  # type: ignore[assignment]
+
+    def fork() -> None:
+        _before_fork()
+        second.set()
+        first_is_done.wait(30)
+        _after_fork()
+
+    _before_fork()
+    other = threading.Thread(target=fork)
+    other.start()
+    _after_fork()
+    first_is_done.set()
+    other.join()
+    third = threading.Thread(target=store.execute, args=([Ping()],), daemon=True)
+    third.start()
+    third.join(30)
+    assert not third.is_alive()
+    store.close()
 
 
 def test_parent_and_forked_child_write_at_the_same_time(path: Path) -> None:
