@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 from time import perf_counter
 
+import uvloop
 from redis.asyncio import Redis
 
 from sessiontracker import AsyncSessionTracker, Session
@@ -113,7 +114,8 @@ def run(arguments: list[str] | None = None) -> None:
     parser.add_argument("--calls", type=int, default=2_000)
     chosen = parser.parse_args(arguments)
     prefix = f"benchmark-{secrets.token_hex(4)}:"
-    asyncio.run(measure(chosen.url, prefix, chosen.rounds, chosen.calls))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(measure(chosen.url, prefix, chosen.rounds, chosen.calls))
 
 
 if __name__ == "__main__":
