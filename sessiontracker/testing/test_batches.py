@@ -191,7 +191,7 @@ def test_what_concerns_the_whole_store_may_stand_among_others(
     assert _kinds(outcomes) == [Saved, Page, Pong, Found]
 
 
-def _unlike(answers: Sequence[object], expected: Sequence[object]) -> list[object]:
+def _unlike(answers: Sequence[object], expected: Sequence[object]) -> Sequence[object]:
     """The first places where they differ: pytest's own diff of long lists takes minutes."""
     assert len(answers) == len(expected)
     pairs = enumerate(zip(answers, expected, strict=True))
