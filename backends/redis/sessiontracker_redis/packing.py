@@ -13,7 +13,7 @@ from .keys import Keys
 from .records import found, meta
 from .scripts import SCRIPTS, Script
 
-__all__ = ["Command", "Packer", "outcome_of", "wire"]
+__all__ = ["Command", "Packer", "outcome_of", "wire", "with_scripts"]
 
 Argument = bytes | str | int
 Command = tuple[Argument, ...]
@@ -158,15 +158,6 @@ class Packer:
         keys = self.keys.of(operation.address)
         return (b"EVALSHA", script.sha, b"3", *keys, clock, *pack(operation))
 
-    def with_scripts(self, commands: Sequence[Command]) -> list[Command]:
-        """The same ``commands``, with the text of each script once, where it is first used."""
-        texts = {script.sha: script.text for script in SCRIPTS.values()}
-        again: list[Command] = []
-        for command in commands:
-            text = texts.pop(command[1], None) if isinstance(command[1], bytes) else None
-            again.append(command if text is None else (b"EVAL", text, *command[2:]))
-        return again
-
     def _acquire(self, asked: operations.Acquire) -> Command:
         start = asked.start
         begun: Command = _NO_START
@@ -185,6 +176,16 @@ class Packer:
             self._channel,
             *begun,
         )
+
+
+def with_scripts(commands: Sequence[Command]) -> list[Command]:
+    """The same ``commands``, with the text of each script once, where it is first used."""
+    texts = {script.sha: script.text for script in SCRIPTS.values()}
+    again: list[Command] = []
+    for command in commands:
+        text = texts.pop(command[1], None) if isinstance(command[1], bytes) else None
+        again.append(command if text is None else (b"EVAL", text, *command[2:]))
+    return again
 
 
 # Replies ---------------------------------------------------------------------

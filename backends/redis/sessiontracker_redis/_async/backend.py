@@ -13,16 +13,17 @@ from sessiontracker.backend import Asked, AsyncBackend, BackendError
 from sessiontracker.backend import operations as kinds
 
 from .. import server
-from ..failures import is_stale_connection, needs_script, outcome_of, raised
+from ..failures import is_stale_connection, outcome_of, raised
 from ..options import Options
 from ..packing import Command, Packer, wire
 from ..packing import outcome_of as answered
 from ..records import NotASessionError
 from ..scanning import begin, names_of, page
 from ..scripts import SCRIPTS
-from .connections import AsyncConnections, NotConnectedError
+from .connections import NotConnectedError
 from .hints import AsyncHints
-from .runtime import AsyncConnection, exchange
+from .node import AsyncNode
+from .topology import pool_of
 
 __all__ = ["AsyncRedisBackend"]
 
@@ -44,15 +45,15 @@ class AsyncRedisBackend(AsyncBackend):
         self._where = options.where
         self._timeout = options.timeout
         self._clock = options.clock
-        self._connections = AsyncConnections(options)
+        self._node = AsyncNode(pool_of(options), options.timeout, owned=options.client is None)
         channel = f"{options.prefix}wake:{secrets.token_hex(8)}"
         self._packer = Packer(options.prefix, channel, options.clock)
-        self._hints = AsyncHints(self._connections, channel)
+        self._hints = AsyncHints(self._node, channel)
 
     async def open(self) -> None:
         loads = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
         try:
-            info, *_ = await self._ask((b"INFO",), *loads)
+            info, *_ = await self._node.ask((b"INFO",), *loads)
         except NotConnectedError as error:
             raise raised(error.error, self._where) from error.error
         if isinstance(info, bytes):
@@ -62,7 +63,7 @@ class AsyncRedisBackend(AsyncBackend):
 
     async def close(self) -> None:
         await self._hints.close()
-        await self._connections.close()
+        await self._node.close()
 
     async def wait(self, ticket: int, timeout: float) -> None:
         await self._hints.wait(ticket, timeout)
@@ -81,7 +82,7 @@ class AsyncRedisBackend(AsyncBackend):
                 packed.append(wire(command))
             commands.append(command)
         try:
-            replies = await self._replies(commands, packed)
+            replies = await self._node.exchange(commands, packed)
             outcomes: list[kinds.Outcome] = []
             for index, (operation, reply) in enumerate(zip(operations, replies, strict=True)):
                 if index in failed:
@@ -134,58 +135,13 @@ class AsyncRedisBackend(AsyncBackend):
         """The page that begins with ``found``; empty only at the end, or after a long search."""
         until = monotonic() + self._timeout / 2
         while not (names := names_of(found)) and found[0] != b"0" and monotonic() < until:
-            [found] = await self._ask(begin(self._packer.keys, scan, found[0]))
+            [found] = await self._node.ask(begin(self._packer.keys, scan, found[0]))
             if _is_error(found):
                 return self._outcome(scan, found)
-        replies = await self._ask(_TIME, *((b"MGET", *names),) * bool(names))
+        replies = await self._node.ask(_TIME, *((b"MGET", *names),) * bool(names))
         for answer in replies:
             if _is_error(answer):
                 return self._outcome(scan, answer)
         time, *texts = replies
         ms = self._now(time) // 1000
         return page(self._packer.keys, scan, found, texts[0] if names else [], ms)
-
-    # The exchange ------------------------------------------------------------
-
-    async def _ask(self, *commands: Command) -> list[Any]:
-        return await self._replies(commands, [wire(each) for each in commands])
-
-    async def _replies(self, commands: Sequence[Command], packed: Sequence[bytes]) -> list[Any]:
-        """As many replies as ``commands``; None where none came. Raises: NotConnectedError."""
-        connection = await self._connections.take()
-        replies: list[Any] = []
-        try:
-            await exchange(connection, b"".join(packed), len(packed), self._timeout, replies)
-            unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
-            if unknown:
-                await self._load(connection, commands, unknown, replies)
-        except (RedisError, OSError):
-            await self._connections.drop(connection)
-            return replies + [None] * (len(commands) - len(replies))
-        except BaseException:
-            await self._connections.drop(connection)
-            raise
-        if any(is_stale_connection(reply) for reply in replies):
-            await self._connections.drop(connection)
-        else:
-            self._connections.give_back(connection)
-        return replies
-
-    async def _load(
-        self,
-        connection: AsyncConnection,
-        commands: Sequence[Command],
-        unknown: Sequence[int],
-        replies: list[Any],
-    ) -> None:
-        """Ask once more, with the texts, what the server had no script for: it was restarted."""
-        again = self._packer.with_scripts([commands[index] for index in unknown])
-        packed = [wire(command) for command in again]
-        answers: list[Any] = []
-        for index in unknown:
-            replies[index] = None
-        try:
-            await exchange(connection, b"".join(packed), len(packed), self._timeout, answers)
-        finally:
-            for index, answer in zip(unknown, answers, strict=False):
-                replies[index] = answer

@@ -7,21 +7,8 @@ from time import monotonic
 from typing import Any
 
 from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
-from sessiontracker.backend import ConfigurationError
-
-from ..options import Options
-from .runtime import (
-    CLIENT,
-    AsyncConnection,
-    AsyncConnectionPool,
-    AsyncRedis,
-    AsyncRedisCluster,
-    drop,
-    is_usable,
-    without_timeouts,
-)
+from .runtime import AsyncConnection, drop, is_usable, without_timeouts
 
 __all__ = ["AsyncConnections", "NotConnectedError"]
 
@@ -44,9 +31,9 @@ class AsyncConnections:
     never twice the same: a server that comes back is not run over by all its clients.
     """
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._pool = _pool(options)
+    def __init__(self, pool: Any, *, owned: bool) -> None:
+        self._pool = pool
+        self._owned = owned
         self._idle: list[AsyncConnection] = []
         self._failure: Exception | None = None
         self._pause = 0.0
@@ -90,25 +77,5 @@ class AsyncConnections:
     async def close(self) -> None:
         while self._idle:
             await self.drop(self._idle.pop())
-        if self._options.client is None:
+        if self._owned:
             await self._pool.disconnect()
-
-
-def _pool(options: Options) -> Any:
-    client = options.client
-    if client is None:
-        return AsyncConnectionPool.from_url(
-            options.url,
-            socket_timeout=options.timeout,
-            socket_connect_timeout=options.timeout,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            **options.connect,
-        )
-    if isinstance(client, AsyncRedisCluster):
-        raise ConfigurationError(
-            f"{options.where}.client: a Redis Cluster, which this version of sessiontracker-redis "
-            "does not support: use a standalone server"
-        )
-    if not isinstance(client, AsyncRedis):
-        raise ConfigurationError(f"{options.where}.client: give a {CLIENT}, not {type(client)}")
-    return client.connection_pool

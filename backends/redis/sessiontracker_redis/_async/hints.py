@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from redis.exceptions import RedisError
 
 from sessiontracker.backend import AsyncWakes, operations
 
-from ..packing import wire
-from .connections import AsyncConnections, NotConnectedError
-from .runtime import AsyncWorker, drop, next_push, sleep
+from .connections import NotConnectedError
+from .node import AsyncNode
+from .runtime import AsyncWorker, sleep
+from .subscriber import AsyncSubscriber
 
 __all__ = ["AsyncHints"]
 
@@ -21,17 +21,17 @@ _PAUSE = 0.5
 class AsyncHints:
     """Who waits here. The first that does makes the connection; losing it costs only looks."""
 
-    def __init__(self, connections: AsyncConnections, channel: str) -> None:
-        self._connections = connections
+    def __init__(self, node: AsyncNode, channel: str) -> None:
+        self._node = node
         self._channel = channel.encode()
         self._wakes = AsyncWakes()
         self._worker = AsyncWorker()
-        self._connection: Any = None
+        self._subscriber: AsyncSubscriber | None = None
         self._closed = False
 
     def expect(self, operation: operations.Operation) -> None:
         """Before an `Acquire` goes out: its hint may be here before its answer is."""
-        if self._connection is not None and type(operation) is operations.Acquire:
+        if self._subscriber is not None and type(operation) is operations.Acquire:
             if operation.queue:
                 self._wakes.note(operation, operations.Queued("", 0, 0))
 
@@ -46,7 +46,7 @@ class AsyncHints:
     async def _listen(self) -> None:
         while not self._closed:
             try:
-                await self._subscribe()
+                await self._hear()
             except (NotConnectedError, RedisError, OSError):
                 pass
             finally:
@@ -54,28 +54,25 @@ class AsyncHints:
             if not self._closed:
                 await sleep(_PAUSE * random.uniform(0.5, 1.0))
 
-    async def _subscribe(self) -> None:
+    async def _hear(self) -> None:
         """Pass hints on until the connection is lost."""
-        connection = self._connection = await self._connections.connect()
-        await connection.send_packed_command(
-            [wire((b"SUBSCRIBE", self._channel))], check_health=False
-        )
+        subscriber = self._subscriber = await self._node.subscribe(self._channel)
         while not self._closed:
-            kind, _, text = await next_push(connection)
-            if kind == b"message":
-                self._wakes.wake(int.from_bytes(text, "big"))
-            else:  # subscribed: what was published before has passed us by
+            text = await subscriber.next()
+            if text is None:
                 for ticket in list(self._wakes):
                     self._wakes.wake(ticket)
+            else:
+                self._wakes.wake(int.from_bytes(text, "big"))
 
     async def _unsubscribe(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await self._connections.drop(connection)
+        subscriber, self._subscriber = self._subscriber, None
+        if subscriber is not None:
+            await subscriber.close()
 
     async def close(self) -> None:
         self._closed = True
-        connection = self._connection
-        if connection is not None:
-            await drop(connection)
+        subscriber = self._subscriber
+        if subscriber is not None:
+            await subscriber.interrupt()
         await self._worker.stop()

@@ -14,16 +14,17 @@ from sessiontracker.backend import Asked, Backend, BackendError
 from sessiontracker.backend import operations as kinds
 
 from .. import server
-from ..failures import is_stale_connection, needs_script, outcome_of, raised
+from ..failures import is_stale_connection, outcome_of, raised
 from ..options import Options
 from ..packing import Command, Packer, wire
 from ..packing import outcome_of as answered
 from ..records import NotASessionError
 from ..scanning import begin, names_of, page
 from ..scripts import SCRIPTS
-from .connections import Connections, NotConnectedError
+from .connections import NotConnectedError
 from .hints import Hints
-from .runtime import Connection, exchange
+from .node import Node
+from .topology import pool_of
 
 __all__ = ["RedisBackend"]
 
@@ -45,15 +46,15 @@ class RedisBackend(Backend):
         self._where = options.where
         self._timeout = options.timeout
         self._clock = options.clock
-        self._connections = Connections(options)
+        self._node = Node(pool_of(options), options.timeout, owned=options.client is None)
         channel = f"{options.prefix}wake:{secrets.token_hex(8)}"
         self._packer = Packer(options.prefix, channel, options.clock)
-        self._hints = Hints(self._connections, channel)
+        self._hints = Hints(self._node, channel)
 
     def open(self) -> None:
         loads = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
         try:
-            info, *_ = self._ask((b"INFO",), *loads)
+            info, *_ = self._node.ask((b"INFO",), *loads)
         except NotConnectedError as error:
             raise raised(error.error, self._where) from error.error
         if isinstance(info, bytes):
@@ -63,7 +64,7 @@ class RedisBackend(Backend):
 
     def close(self) -> None:
         self._hints.close()
-        self._connections.close()
+        self._node.close()
 
     def wait(self, ticket: int, timeout: float) -> None:
         self._hints.wait(ticket, timeout)
@@ -82,7 +83,7 @@ class RedisBackend(Backend):
                 packed.append(wire(command))
             commands.append(command)
         try:
-            replies = self._replies(commands, packed)
+            replies = self._node.exchange(commands, packed)
             outcomes: list[kinds.Outcome] = []
             for index, (operation, reply) in enumerate(zip(operations, replies, strict=True)):
                 if index in failed:
@@ -135,58 +136,13 @@ class RedisBackend(Backend):
         """The page that begins with ``found``; empty only at the end, or after a long search."""
         until = monotonic() + self._timeout / 2
         while not (names := names_of(found)) and found[0] != b"0" and monotonic() < until:
-            [found] = self._ask(begin(self._packer.keys, scan, found[0]))
+            [found] = self._node.ask(begin(self._packer.keys, scan, found[0]))
             if _is_error(found):
                 return self._outcome(scan, found)
-        replies = self._ask(_TIME, *((b"MGET", *names),) * bool(names))
+        replies = self._node.ask(_TIME, *((b"MGET", *names),) * bool(names))
         for answer in replies:
             if _is_error(answer):
                 return self._outcome(scan, answer)
         time, *texts = replies
         ms = self._now(time) // 1000
         return page(self._packer.keys, scan, found, texts[0] if names else [], ms)
-
-    # The exchange ------------------------------------------------------------
-
-    def _ask(self, *commands: Command) -> list[Any]:
-        return self._replies(commands, [wire(each) for each in commands])
-
-    def _replies(self, commands: Sequence[Command], packed: Sequence[bytes]) -> list[Any]:
-        """As many replies as ``commands``; None where none came. Raises: NotConnectedError."""
-        connection = self._connections.take()
-        replies: list[Any] = []
-        try:
-            exchange(connection, b"".join(packed), len(packed), self._timeout, replies)
-            unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
-            if unknown:
-                self._load(connection, commands, unknown, replies)
-        except (RedisError, OSError):
-            self._connections.drop(connection)
-            return replies + [None] * (len(commands) - len(replies))
-        except BaseException:
-            self._connections.drop(connection)
-            raise
-        if any(is_stale_connection(reply) for reply in replies):
-            self._connections.drop(connection)
-        else:
-            self._connections.give_back(connection)
-        return replies
-
-    def _load(
-        self,
-        connection: Connection,
-        commands: Sequence[Command],
-        unknown: Sequence[int],
-        replies: list[Any],
-    ) -> None:
-        """Ask once more, with the texts, what the server had no script for: it was restarted."""
-        again = self._packer.with_scripts([commands[index] for index in unknown])
-        packed = [wire(command) for command in again]
-        answers: list[Any] = []
-        for index in unknown:
-            replies[index] = None
-        try:
-            exchange(connection, b"".join(packed), len(packed), self._timeout, answers)
-        finally:
-            for index, answer in zip(unknown, answers, strict=False):
-                replies[index] = answer

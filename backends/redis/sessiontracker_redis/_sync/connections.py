@@ -8,21 +8,8 @@ from time import monotonic
 from typing import Any
 
 from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
-from sessiontracker.backend import ConfigurationError
-
-from ..options import Options
-from .runtime import (
-    CLIENT,
-    Connection,
-    ConnectionPool,
-    Redis,
-    RedisCluster,
-    drop,
-    is_usable,
-    without_timeouts,
-)
+from .runtime import Connection, drop, is_usable, without_timeouts
 
 __all__ = ["Connections", "NotConnectedError"]
 
@@ -45,9 +32,9 @@ class Connections:
     never twice the same: a server that comes back is not run over by all its clients.
     """
 
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._pool = _pool(options)
+    def __init__(self, pool: Any, *, owned: bool) -> None:
+        self._pool = pool
+        self._owned = owned
         self._idle: list[Connection] = []
         self._failure: Exception | None = None
         self._pause = 0.0
@@ -91,25 +78,5 @@ class Connections:
     def close(self) -> None:
         while self._idle:
             self.drop(self._idle.pop())
-        if self._options.client is None:
+        if self._owned:
             self._pool.disconnect()
-
-
-def _pool(options: Options) -> Any:
-    client = options.client
-    if client is None:
-        return ConnectionPool.from_url(
-            options.url,
-            socket_timeout=options.timeout,
-            socket_connect_timeout=options.timeout,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            **options.connect,
-        )
-    if isinstance(client, RedisCluster):
-        raise ConfigurationError(
-            f"{options.where}.client: a Redis Cluster, which this version of sessiontracker-redis "
-            "does not support: use a standalone server"
-        )
-    if not isinstance(client, Redis):
-        raise ConfigurationError(f"{options.where}.client: give a {CLIENT}, not {type(client)}")
-    return client.connection_pool

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from redis.exceptions import RedisError
 
 from sessiontracker.backend import Wakes, operations
 
-from ..packing import wire
-from .connections import Connections, NotConnectedError
-from .runtime import Worker, drop, next_push, sleep
+from .connections import NotConnectedError
+from .node import Node
+from .runtime import Worker, sleep
+from .subscriber import Subscriber
 
 __all__ = ["Hints"]
 
@@ -22,17 +22,17 @@ _PAUSE = 0.5
 class Hints:
     """Who waits here. The first that does makes the connection; losing it costs only looks."""
 
-    def __init__(self, connections: Connections, channel: str) -> None:
-        self._connections = connections
+    def __init__(self, node: Node, channel: str) -> None:
+        self._node = node
         self._channel = channel.encode()
         self._wakes = Wakes()
         self._worker = Worker()
-        self._connection: Any = None
+        self._subscriber: Subscriber | None = None
         self._closed = False
 
     def expect(self, operation: operations.Operation) -> None:
         """Before an `Acquire` goes out: its hint may be here before its answer is."""
-        if self._connection is not None and type(operation) is operations.Acquire:
+        if self._subscriber is not None and type(operation) is operations.Acquire:
             if operation.queue:
                 self._wakes.note(operation, operations.Queued("", 0, 0))
 
@@ -47,7 +47,7 @@ class Hints:
     def _listen(self) -> None:
         while not self._closed:
             try:
-                self._subscribe()
+                self._hear()
             except (NotConnectedError, RedisError, OSError):
                 pass
             finally:
@@ -55,26 +55,25 @@ class Hints:
             if not self._closed:
                 sleep(_PAUSE * random.uniform(0.5, 1.0))
 
-    def _subscribe(self) -> None:
+    def _hear(self) -> None:
         """Pass hints on until the connection is lost."""
-        connection = self._connection = self._connections.connect()
-        connection.send_packed_command([wire((b"SUBSCRIBE", self._channel))], check_health=False)
+        subscriber = self._subscriber = self._node.subscribe(self._channel)
         while not self._closed:
-            kind, _, text = next_push(connection)
-            if kind == b"message":
-                self._wakes.wake(int.from_bytes(text, "big"))
-            else:  # subscribed: what was published before has passed us by
+            text = subscriber.next()
+            if text is None:
                 for ticket in list(self._wakes):
                     self._wakes.wake(ticket)
+            else:
+                self._wakes.wake(int.from_bytes(text, "big"))
 
     def _unsubscribe(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._connections.drop(connection)
+        subscriber, self._subscriber = self._subscriber, None
+        if subscriber is not None:
+            subscriber.close()
 
     def close(self) -> None:
         self._closed = True
-        connection = self._connection
-        if connection is not None:
-            drop(connection)
+        subscriber = self._subscriber
+        if subscriber is not None:
+            subscriber.interrupt()
         self._worker.stop()

@@ -1,0 +1,38 @@
+"""A connection that subscribes to a channel."""
+
+from __future__ import annotations
+
+from ..packing import wire
+from .connections import AsyncConnections
+from .runtime import AsyncConnection, drop, next_push
+
+__all__ = ["AsyncSubscriber"]
+
+
+class AsyncSubscriber:
+    """Hears what is published through its channel while the connection lasts."""
+
+    def __init__(self, connections: AsyncConnections, connection: AsyncConnection) -> None:
+        self._connections = connections
+        self._connection = connection
+
+    async def subscribe(self, channel: bytes) -> None:
+        """Raises: RedisError, OSError."""
+        await self._connection.send_packed_command(
+            [wire((b"SUBSCRIBE", channel))], check_health=False
+        )
+
+    async def next(self) -> bytes | None:
+        """The next message; None once subscribed: what was published before has passed us by.
+
+        Raises: RedisError or OSError once the connection is lost, or interrupted.
+        """
+        kind, _, text = await next_push(self._connection)
+        return text if kind == b"message" else None
+
+    async def interrupt(self) -> None:
+        """End what is waiting in `next`, in whichever thread."""
+        await drop(self._connection)
+
+    async def close(self) -> None:
+        await self._connections.drop(self._connection)

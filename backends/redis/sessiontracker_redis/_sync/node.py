@@ -1,0 +1,88 @@
+# Generated from backends/redis/sessiontracker_redis/_async/node.py by scripts/generate_sync.py: edit that.
+"""A node: one server, the connections to it, and what is exchanged over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from ..failures import is_stale_connection, needs_script
+from ..packing import Command, wire, with_scripts
+from .connections import Connections
+from .runtime import Connection, exchange
+from .subscriber import Subscriber
+
+__all__ = ["Node"]
+
+
+class Node:
+    """The server that ``pool``, one of redis-py's, leads to."""
+
+    def __init__(self, pool: Any, timeout: float, *, owned: bool) -> None:
+        self._connections = Connections(pool, owned=owned)
+        self._timeout = timeout
+
+    def ask(self, *commands: Command) -> list[Any]:
+        """As `exchange`."""
+        return self.exchange(commands, [wire(each) for each in commands])
+
+    def exchange(self, commands: Sequence[Command], packed: Sequence[bytes]) -> list[Any]:
+        """As many replies as ``commands``, whose wire form is ``packed``, over one connection.
+
+        An error of the server is a reply, too; None where no reply came, because the connection
+        was lost or time was up. A script that the server does not know is sent, once.
+        Raises: NotConnectedError if nothing was sent.
+        """
+        connection = self._connections.take()
+        replies: list[Any] = []
+        try:
+            exchange(connection, b"".join(packed), len(packed), self._timeout, replies)
+            unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
+            if unknown:
+                self._load(connection, commands, unknown, replies)
+        except (RedisError, OSError):
+            self._connections.drop(connection)
+            return replies + [None] * (len(commands) - len(replies))
+        except BaseException:
+            self._connections.drop(connection)
+            raise
+        if any(is_stale_connection(reply) for reply in replies):
+            self._connections.drop(connection)
+        else:
+            self._connections.give_back(connection)
+        return replies
+
+    def _load(
+        self,
+        connection: Connection,
+        commands: Sequence[Command],
+        unknown: Sequence[int],
+        replies: list[Any],
+    ) -> None:
+        """Ask once more, with the texts, what the server had no script for: it was restarted."""
+        again = with_scripts([commands[index] for index in unknown])
+        packed = [wire(command) for command in again]
+        answers: list[Any] = []
+        for index in unknown:
+            replies[index] = None
+        try:
+            exchange(connection, b"".join(packed), len(packed), self._timeout, answers)
+        finally:
+            for index, answer in zip(unknown, answers, strict=False):
+                replies[index] = answer
+
+    def subscribe(self, channel: bytes) -> Subscriber:
+        """A connection of its own that hears ``channel``. Raises: NotConnectedError, RedisError,
+        OSError."""
+        subscriber = Subscriber(self._connections, self._connections.connect())
+        try:
+            subscriber.subscribe(channel)
+        except BaseException:
+            subscriber.close()
+            raise
+        return subscriber
+
+    def close(self) -> None:
+        self._connections.close()

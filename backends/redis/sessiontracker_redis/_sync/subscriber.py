@@ -1,0 +1,37 @@
+# Generated from backends/redis/sessiontracker_redis/_async/subscriber.py by scripts/generate_sync.py: edit that.
+"""A connection that subscribes to a channel."""
+
+from __future__ import annotations
+
+from ..packing import wire
+from .connections import Connections
+from .runtime import Connection, drop, next_push
+
+__all__ = ["Subscriber"]
+
+
+class Subscriber:
+    """Hears what is published through its channel while the connection lasts."""
+
+    def __init__(self, connections: Connections, connection: Connection) -> None:
+        self._connections = connections
+        self._connection = connection
+
+    def subscribe(self, channel: bytes) -> None:
+        """Raises: RedisError, OSError."""
+        self._connection.send_packed_command([wire((b"SUBSCRIBE", channel))], check_health=False)
+
+    def next(self) -> bytes | None:
+        """The next message; None once subscribed: what was published before has passed us by.
+
+        Raises: RedisError or OSError once the connection is lost, or interrupted.
+        """
+        kind, _, text = next_push(self._connection)
+        return text if kind == b"message" else None
+
+    def interrupt(self) -> None:
+        """End what is waiting in `next`, in whichever thread."""
+        drop(self._connection)
+
+    def close(self) -> None:
+        self._connections.drop(self._connection)
