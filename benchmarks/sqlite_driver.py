@@ -81,7 +81,7 @@ async def shipped(folder: Path, stack: AsyncExitStack) -> Update:
     backend = AsyncThreadedBackend(SQLiteStore(Options(path=folder / "own.db")))
     await backend.open()
     stack.push_async_callback(backend.close)
-    lane = AsyncLane(backend.execute, backend.batch)
+    lane = AsyncLane(backend)
     stack.push_async_callback(lane.close)
     addresses = [Address("checkout", "", f"korder-{task}") for task in range(TASKS)]
     metas = []

@@ -10,6 +10,7 @@ from ._sync.wakes import Wakes
 from .blocking import BlockingStore
 from .contract import (
     API_VERSION,
+    Answer,
     Asked,
     AsyncBackend,
     Backend,
@@ -28,6 +29,7 @@ from .wording import mask
 
 __all__ = [
     "API_VERSION",
+    "Answer",
     "Asked",
     "AsyncBackend",
     "AsyncCompareAndSwapBackend",

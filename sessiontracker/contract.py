@@ -21,6 +21,7 @@ from .operations import Operation, Outcome, Ping, Reap, Scan
 
 __all__ = [
     "API_VERSION",
+    "Answer",
     "Asked",
     "AsyncBackend",
     "Backend",
@@ -37,6 +38,9 @@ API_VERSION = 1
 
 Asked = Operation | Scan | Reap | Ping
 """Whatever may stand in a batch."""
+
+Answer = Callable[[list[Outcome]], None]
+"""Takes the outcomes of a batch."""
 
 
 class Capability(enum.StrEnum):
@@ -63,6 +67,10 @@ class AsyncBackend(ABC):
 
     at_once: Callable[[Operation], Outcome] | None = None
     """Executes one operation without waiting for anything; such a backend needs no batches."""
+
+    send: Callable[[Sequence[Asked], Answer], None] | None = None
+    """As `execute`, but returns at once, and calls back in the event loop when the outcomes are
+    there: saves each batch a task. A tracker uses it instead of `execute` where there is one."""
 
     async def open(self) -> None:
         """Connect and check that the store can be used. Raises: a `BackendError`."""

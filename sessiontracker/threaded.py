@@ -16,7 +16,7 @@ from typing import TypeVar
 from ._async.wakes import AsyncWakes
 from ._sync.wakes import Wakes
 from .blocking import BlockingStore, Line
-from .contract import Asked, AsyncBackend, Backend
+from .contract import Answer, Asked, AsyncBackend, Backend
 from .operations import NoAnswer, Outcome, Unavailable
 
 __all__ = ["AsyncThreadedBackend", "ThreadedBackend"]
@@ -39,6 +39,7 @@ class AsyncThreadedBackend(AsyncBackend):
     def __init__(self, store: BlockingStore) -> None:
         self.look_every = store.look_every
         self.batch = store.batch
+        self.send = self._send
         self._store = store
         self.begin_anew()
         _backends.add(self)
@@ -67,10 +68,13 @@ class AsyncThreadedBackend(AsyncBackend):
         if worker is not None:
             await worker.close()
 
-    async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
-        answer: Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+    def _send(self, operations: Sequence[Asked], answer: Answer) -> None:
         self._running().submit(operations, answer)
-        return await answer
+
+    async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
+        outcomes: Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._send(operations, partial(_resolve, outcomes))
+        return await outcomes
 
     async def wait(self, ticket: int, timeout: float) -> None:
         await self._wakes.wait(ticket, timeout)
@@ -80,21 +84,21 @@ class AsyncThreadedBackend(AsyncBackend):
         operations: Sequence[Asked],
         outcomes: list[Outcome],
         claims: Sequence[int],
-        answer: Future[list[Outcome]],
+        answer: Answer,
     ) -> None:
         """A batch is back, in the loop; also if nobody is left to be told its outcomes."""
         for operation, outcome in zip(operations, outcomes, strict=False):
             if operation.address is not None:
                 self._wakes.note(operation, outcome)
         self._wake(claims)
-        _resolve(answer, outcomes)
+        answer(outcomes)
 
     def _wake(self, tickets: Iterable[int]) -> None:
         for ticket in tickets:
             self._wakes.wake(ticket)
 
 
-_Deliver = Callable[[Sequence[Asked], list[Outcome], Sequence[int], Future[list[Outcome]]], None]
+_Deliver = Callable[[Sequence[Asked], list[Outcome], Sequence[int], Answer], None]
 
 
 class _Worker:
@@ -128,12 +132,14 @@ class _Worker:
         self._jobs.put(job)
         return await future
 
-    def submit(self, operations: Sequence[Asked], answer: Future[list[Outcome]]) -> None:
-        """Have ``operations`` executed, and ``answer`` delivered in its loop."""
-        self._loop = answer.get_loop()
-        self._jobs.put(partial(self._execute, operations, answer))
+    def submit(self, operations: Sequence[Asked], answer: Answer) -> None:
+        """Have ``operations`` executed, and ``answer`` called in the loop that runs."""
+        loop = self._loop = asyncio.get_running_loop()
+        self._jobs.put(partial(self._execute, loop, operations, answer))
 
-    def _execute(self, operations: Sequence[Asked], answer: Future[list[Outcome]]) -> None:
+    def _execute(
+        self, loop: AbstractEventLoop, operations: Sequence[Asked], answer: Answer
+    ) -> None:
         outcomes: list[Outcome]
         claims: Sequence[int] = ()
         try:
@@ -142,7 +148,7 @@ class _Worker:
         except Exception as error:
             outcomes = [NoAnswer(f"the store failed: {error!r}")] * len(operations)
         self._line.note(operations, outcomes)
-        _tell(answer.get_loop(), self._deliver, operations, outcomes, claims, answer)
+        _tell(loop, self._deliver, operations, outcomes, claims, answer)
 
     async def close(self) -> None:
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from sessiontracker import BackendUnavailableError, SessionTrackerError
 from sessiontracker._async.batching import AsyncBatcher
 from sessiontracker._sync import runtime
 from sessiontracker._sync.batching import Batcher
-from sessiontracker.backend import Asked, AsyncBackend, Backend
+from sessiontracker.backend import Answer, Asked, AsyncBackend, Backend
 from sessiontracker.operations import (
     Address,
     NoAnswer,
@@ -40,9 +41,12 @@ def answers(operations: Sequence[Asked]) -> list[Any]:
 
 
 class Recorder(AsyncBackend):
-    """Notes every batch; answers when ``gate`` is open."""
+    """Notes every batch; answers when ``gate`` is open. ``sends``: by `AsyncBackend.send`."""
 
-    def __init__(self, lanes: int = 1, batch: int = 256) -> None:
+    def __init__(self, lanes: int = 1, batch: int = 256, *, sends: bool = False) -> None:
+        if sends:
+            self.send = self._send
+        self.tasks: set[asyncio.Task[None]] = set()
         self.lanes = lanes
         self.batch = batch
         self.batches: list[list[Any]] = []
@@ -64,12 +68,33 @@ class Recorder(AsyncBackend):
         finally:
             self.under_way -= 1
 
+    def _send(self, operations: Sequence[Asked], answer: Answer) -> None:
+        async def run() -> None:
+            try:
+                outcomes = await self.execute(operations)
+            except Exception as error:
+                outcomes = [NoAnswer(repr(error))] * len(operations)
+            answer(outcomes)
+
+        task = asyncio.create_task(run())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     async def wait(self, ticket: int, timeout: float) -> None:
         raise NotImplementedError
 
 
-async def test_what_is_asked_in_one_tick_is_one_batch() -> None:
-    backend = Recorder()
+Recorders = Callable[..., Recorder]
+
+
+@pytest.fixture(params=[False, True], ids=["execute", "send"])
+def recorder(request: pytest.FixtureRequest) -> Recorders:
+    """Makes backends of one kind and of the other."""
+    return partial(Recorder, sends=request.param)
+
+
+async def test_what_is_asked_in_one_tick_is_one_batch(recorder: Recorders) -> None:
+    backend = recorder()
     batcher = AsyncBatcher(backend)
     got = await asyncio.gather(*(batcher.ask(read(n)) for n in range(100)))
     assert got == [Pong(n) for n in range(100)]
@@ -78,8 +103,8 @@ async def test_what_is_asked_in_one_tick_is_one_batch() -> None:
     await batcher.close()
 
 
-async def test_a_call_alone_waits_for_nobody() -> None:
-    backend = Recorder()
+async def test_a_call_alone_waits_for_nobody(recorder: Recorders) -> None:
+    backend = recorder()
     batcher = AsyncBatcher(backend)
     for number in range(3):
         assert await batcher.ask(read(number)) == Pong(number)
@@ -87,8 +112,8 @@ async def test_a_call_alone_waits_for_nobody() -> None:
     await batcher.close()
 
 
-async def test_one_batch_is_in_flight_and_the_next_gathers_meanwhile() -> None:
-    backend = Recorder()
+async def test_one_batch_is_in_flight_and_the_next_gathers_meanwhile(recorder: Recorders) -> None:
+    backend = recorder()
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
     asked = [asyncio.create_task(batcher.ask(read(0)))]
@@ -105,8 +130,8 @@ async def test_one_batch_is_in_flight_and_the_next_gathers_meanwhile() -> None:
     await batcher.close()
 
 
-async def test_a_batch_holds_no_more_than_the_backend_takes() -> None:
-    backend = Recorder(batch=10)
+async def test_a_batch_holds_no_more_than_the_backend_takes(recorder: Recorders) -> None:
+    backend = recorder(batch=10)
     batcher = AsyncBatcher(backend)
     got = await batcher.ask_all([read(n) for n in range(25)])
     assert got == [Pong(n) for n in range(25)]
@@ -114,8 +139,8 @@ async def test_a_batch_holds_no_more_than_the_backend_takes() -> None:
     await batcher.close()
 
 
-async def test_a_slot_s_operations_stay_in_order_in_one_lane() -> None:
-    backend = Recorder(lanes=4, batch=7)
+async def test_a_slot_s_operations_stay_in_order_in_one_lane(recorder: Recorders) -> None:
+    backend = recorder(lanes=4, batch=7)
     batcher = AsyncBatcher(backend)
     operations = [Release(Address("t", "", f"{n % 10}"), n) for n in range(500)]
     backend.reply = lambda batch: [Pong(operation.ticket) for operation in batch]
@@ -130,8 +155,8 @@ async def test_a_slot_s_operations_stay_in_order_in_one_lane() -> None:
     await batcher.close()
 
 
-async def test_the_lanes_are_asked_side_by_side() -> None:
-    backend = Recorder(lanes=4)
+async def test_the_lanes_are_asked_side_by_side(recorder: Recorders) -> None:
+    backend = recorder(lanes=4)
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
     asked = asyncio.create_task(batcher.ask_all([read(n) for n in range(100)]))
@@ -143,8 +168,8 @@ async def test_the_lanes_are_asked_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("when", ["gathered", "under way"])
-async def test_a_caller_that_is_cancelled_disturbs_nobody(when: str) -> None:
-    backend = Recorder()
+async def test_a_caller_that_is_cancelled_disturbs_nobody(when: str, recorder: Recorders) -> None:
+    backend = recorder()
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
     if when == "gathered":
@@ -175,8 +200,10 @@ async def test_a_caller_that_is_cancelled_disturbs_nobody(when: str) -> None:
     ],
     ids=["too few", "too many", "none", "nothing", "a generator"],
 )
-async def test_a_backend_that_breaks_the_contract_gives_no_answer(reply: Any) -> None:
-    backend = Recorder()
+async def test_a_backend_that_breaks_the_contract_gives_no_answer(
+    reply: Any, recorder: Recorders
+) -> None:
+    backend = recorder()
     batcher = AsyncBatcher(backend)
     backend.reply = reply
     got = await asyncio.wait_for(batcher.ask_all([read(1), read(2)]), 20)
@@ -186,8 +213,8 @@ async def test_a_backend_that_breaks_the_contract_gives_no_answer(reply: Any) ->
     await batcher.close()
 
 
-async def test_a_backend_that_raises_gives_no_answer_and_goes_on() -> None:
-    backend = Recorder()
+async def test_a_backend_that_raises_gives_no_answer_and_goes_on(recorder: Recorders) -> None:
+    backend = recorder()
     batcher = AsyncBatcher(backend)
 
     def broken(operations: Sequence[Asked]) -> list[Outcome]:
@@ -202,35 +229,28 @@ async def test_a_backend_that_raises_gives_no_answer_and_goes_on() -> None:
     await batcher.close()
 
 
-@pytest.mark.parametrize("when", ["idle", "under way"])
-async def test_a_runner_that_was_cancelled_is_replaced(when: str) -> None:
+@pytest.mark.parametrize("when", ["not begun", "under way"])
+async def test_a_batch_whose_task_was_cancelled_gets_no_answer_and_the_next_goes(when: str) -> None:
+    """As a loop does that ends with all that it runs."""
     backend = Recorder()
     batcher = AsyncBatcher(backend)
-    mine = asyncio.current_task()
-    await batcher.ask(read(0))
-    (runner,) = asyncio.all_tasks() - {mine}
-    waiting = []
-    if when == "under way":
-        backend.gate.clear()
-        waiting.append(asyncio.create_task(batcher.ask(read(1))))
-        await asyncio.sleep(0.01)
-        waiting.append(asyncio.create_task(batcher.ask(read(2))))
-        await asyncio.sleep(0.01)
-    runner.cancel()
-    waiting.append(asyncio.create_task(batcher.ask(read(3))))
-    await asyncio.sleep(0.01)
+    backend.gate.clear()
+    first = asyncio.create_task(batcher.ask(read(1)))
+    for _ in range(2 if when == "not begun" else 5):
+        await asyncio.sleep(0)
+    assert len(backend.batches) == (when == "under way")
+    (sending,) = asyncio.all_tasks() - {asyncio.current_task(), first}
+    second = asyncio.create_task(batcher.ask(read(2)))
+    sending.cancel()
     backend.gate.set()
-    got = await asyncio.wait_for(asyncio.gather(*waiting), 20)
-    assert all(type(outcome) in {NoAnswer, Unavailable, Pong} for outcome in got)
-    if when == "under way":
-        assert type(got[0]) is NoAnswer  # it was sent
-    assert await asyncio.wait_for(batcher.ask(read(4)), 20) == Pong(4)
+    assert type(await asyncio.wait_for(first, 20)) is NoAnswer
+    assert await asyncio.wait_for(second, 20) == Pong(2)
     assert batcher.in_flight == 0
     await batcher.close()
 
 
-async def test_a_closed_batcher_answers_at_once() -> None:
-    backend = Recorder()
+async def test_a_closed_batcher_answers_at_once(recorder: Recorders) -> None:
+    backend = recorder()
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
     under_way = asyncio.create_task(batcher.ask(read(0)))
@@ -241,8 +261,127 @@ async def test_a_closed_batcher_answers_at_once() -> None:
     assert type(await under_way) is NoAnswer
     assert type(await gathered) is Unavailable
     assert type(await batcher.ask(read(2))) is Unavailable
+    assert batcher.in_flight == 0
+    backend.gate.set()
+    await asyncio.gather(*backend.tasks)  # which answer too late
     assert len(backend.batches) == 1
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_is_closed_in_the_tick_in_which_it_is_asked_is_not_sent(
+    recorder: Recorders,
+) -> None:
+    backend = recorder()
+    batcher = AsyncBatcher(backend)
+    asked = asyncio.create_task(batcher.ask(read(0)))
+    await asyncio.sleep(0)
+    await batcher.close()
+    assert type(await asked) is Unavailable
+    await asyncio.sleep(0.01)
+    assert backend.batches == []
+
+
+# By callback -----------------------------------------------------------------
+
+
+class Sender(Recorder):
+    """Answers when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: list[Answer] = []
+        self.error: BaseException | None = None
+        self.send = self.note
+
+    def note(self, operations: Sequence[Asked], answer: Answer) -> None:
+        self.batches.append(list(operations))
+        self.answers.append(answer)
+        if self.error is not None:
+            raise self.error
+
+
+async def test_a_batch_is_answered_once() -> None:
+    backend = Sender()
+    batcher = AsyncBatcher(backend)
+    first = asyncio.create_task(batcher.ask(read(1)))
+    await asyncio.sleep(0.01)
+    backend.answers[0]([Pong(1)])
+    second = asyncio.create_task(batcher.ask(read(2)))
+    await asyncio.sleep(0.01)
+    third = asyncio.create_task(batcher.ask(read(3)))
+    await asyncio.sleep(0.01)
+    backend.answers[0]([Pong(9)])  # again, while another is under way
+    await asyncio.sleep(0.01)
+    assert not second.done()
+    assert len(backend.batches) == 2
+    assert batcher.in_flight == 2
+    backend.answers[1]([Pong(2)])
+    await asyncio.sleep(0.01)
+    backend.answers[2]([Pong(3)])
+    backend.answers[2]([Pong(9)])
+    assert await asyncio.gather(first, second, third) == [Pong(1), Pong(2), Pong(3)]
+    assert batcher.in_flight == 0
+    await batcher.close()
+
+
+async def test_an_answer_may_come_before_sending_has_returned() -> None:
+    backend = Sender()
+
+    def answer_at_once(operations: Sequence[Asked], answer: Answer) -> None:
+        backend.batches.append(list(operations))
+        answer(answers(operations))
+
+    backend.send = answer_at_once
+    batcher = AsyncBatcher(backend)
+    for number in range(3):
+        got = await asyncio.wait_for(batcher.ask_all([read(number), read(7)]), 20)
+        assert got == [Pong(number), Pong(7)]
+    assert len(backend.batches) == 3
+    await batcher.close()
+
+
+async def test_an_answer_after_the_end_disturbs_nobody() -> None:
+    backend = Sender()
+    batcher = AsyncBatcher(backend)
+    asked = asyncio.create_task(batcher.ask(read(1)))
+    await asyncio.sleep(0.01)
+    await batcher.close()
+    backend.answers[0]([Pong(1)])
+    assert type(await asked) is NoAnswer  # it was sent
+    assert batcher.in_flight == 0
+
+
+async def test_sending_that_raises_gives_no_answer_and_goes_on() -> None:
+    backend = Sender()
+    batcher = AsyncBatcher(backend)
+    backend.error = ValueError("a bug of its own")
+    got = await asyncio.wait_for(batcher.ask_all([read(1), read(2)]), 20)
+    assert [type(outcome) for outcome in got] == [NoAnswer] * 2
+    assert "a bug of its own" in got[0].reason  # type: ignore[attr-defined]
+    backend.error = None
+    asked = asyncio.create_task(batcher.ask(read(3)))
+    await asyncio.sleep(0.01)
+    backend.answers[0]([Pong(1), Pong(2)])  # what it was sent all the same, too late
+    backend.answers[1]([Pong(3)])
+    assert await asyncio.wait_for(asked, 20) == Pong(3)
+    await batcher.close()
+
+
+def test_an_interrupt_while_sending_reaches_the_loop_and_leaves_nobody_waiting() -> None:
+    async def ask() -> tuple[AsyncBatcher, asyncio.Task[Outcome]]:
+        backend = Sender()
+        batcher = AsyncBatcher(backend)
+        backend.error = KeyboardInterrupt()
+        return batcher, asyncio.create_task(batcher.ask(read(1)))
+
+    loop = asyncio.new_event_loop()
+    batcher, asked = loop.run_until_complete(ask())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(asyncio.sleep(10))
+    assert type(loop.run_until_complete(asyncio.wait_for(asked, 20))) is NoAnswer
+    assert batcher.in_flight == 0
+    loop.run_until_complete(batcher.close())
+    loop.close()
 
 
 # A limit ---------------------------------------------------------------------
@@ -435,7 +574,7 @@ def test_an_interrupted_leader_passes_the_lead_on() -> None:
 def test_an_interrupted_follower_leaves_no_gap(leads: bool, monkeypatch: Any) -> None:
     """Struck while it waits, or in the very moment in which it was given the lead."""
     backend = Blocking()
-    lane = runtime.Lane(backend.execute, 256)
+    lane = runtime.Lane(backend)
     backend.gate.clear()
     leader = Asking(lane.ask, read(0))
     eventually(lambda: backend.batches)

@@ -16,7 +16,7 @@ class AsyncBatcher:
     """Lanes in front of a backend: one batch in flight in each, a slot always in the same."""
 
     def __init__(self, backend: AsyncBackend, max_in_flight: int | None = None) -> None:
-        self._lanes = [AsyncLane(backend.execute, backend.batch) for _ in range(backend.lanes)]
+        self._lanes = [AsyncLane(backend) for _ in range(backend.lanes)]
         self._max_in_flight = max_in_flight
 
     @property

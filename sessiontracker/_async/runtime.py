@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future, Task
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar
 
-from ..contract import Asked, AsyncBackend, BackendOptions, BackendPlugin
+from ..contract import Answer, Asked, AsyncBackend, BackendOptions, BackendPlugin
 from ..errors import SessionTrackerError
 from ..operations import NoAnswer, Outcome, Unavailable
 
@@ -33,7 +33,6 @@ AsyncMutex = asyncio.Lock
 sleep = asyncio.sleep
 
 _CLOSED = "the tracker was closed"
-_STOPPED = "the event loop stopped the tracker's own task"
 
 
 def current() -> object:
@@ -202,85 +201,105 @@ class AsyncLane:
     An operation that was handed over is carried out, also if its caller is cancelled.
     """
 
-    __slots__ = ("_closed", "_execute", "_idle", "_limit", "_loop", "_pending", "_runner", "_taken")
+    __slots__ = (
+        "_busy", "_closed", "_execute", "_gathered", "_limit", "_loop", "_send", "_sent", "_task",
+    )  # fmt: skip
 
-    def __init__(
-        self, execute: Callable[[Sequence[Asked]], Coroutine[Any, Any, list[Outcome]]], limit: int
-    ) -> None:
-        self._execute = execute
-        self._limit = limit
+    def __init__(self, backend: AsyncBackend) -> None:
         self._loop = asyncio.get_running_loop()
-        self._pending: deque[tuple[Asked, Future[Outcome]]] = deque()
-        self._taken = 0
-        self._idle: Future[None] | None = None
-        self._runner: Task[None] | None = None
+        self._execute = backend.execute
+        self._send = backend.send or self._send_by_task
+        self._limit = backend.batch
+        self._gathered: _Batch = []
+        self._sent: _Batch = []
+        self._busy = False  # a batch is under way, or about to be
+        self._task: Task[None] | None = None
         self._closed = False
 
     @property
     def load(self) -> int:
         """How many operations have no outcome yet."""
-        return len(self._pending) + self._taken
+        return len(self._gathered) + len(self._sent)
 
-    async def ask(self, operation: Asked) -> Outcome:
-        return await self._hand_over(operation)
-
-    async def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
-        futures = [self._hand_over(operation) for operation in operations]
-        return [await future for future in futures]
-
-    def _hand_over(self, operation: Asked) -> Future[Outcome]:
+    def ask(self, operation: Asked) -> Future[Outcome]:
         if asyncio.get_running_loop() is not self._loop:
             raise _elsewhere()
         future: Future[Outcome] = self._loop.create_future()
         if self._closed:
             future.set_result(Unavailable(_CLOSED))
             return future
-        self._pending.append((operation, future))
-        if self._runner is None:
-            self._runner = self._loop.create_task(self._run())
-        elif self._idle is not None:
-            _resolve(self._idle)
+        self._gathered.append((operation, future))
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._flush)
         return future
 
-    async def _run(self) -> None:
-        pending = self._pending
-        try:
-            while True:
-                if not pending:
-                    self._idle = self._loop.create_future()
-                    await self._idle
-                    self._idle = None
-                batch = [pending.popleft() for _ in range(min(len(pending), self._limit))]
-                await self._take(batch)
-        finally:  # closed, or cancelled with all that its loop runs: the next to ask begins anew
-            self._runner = self._idle = None
-            left = list(pending)
-            pending.clear()
-            _deliver(left, [Unavailable(_CLOSED if self._closed else _STOPPED)] * len(left))
+    async def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
+        futures = [self.ask(operation) for operation in operations]
+        return [await future for future in futures]
 
-    async def _take(self, batch: list[tuple[Asked, Future[Outcome]]]) -> None:
-        outcomes: Sequence[Outcome] = [NoAnswer("the backend did not answer")] * len(batch)
-        self._taken = len(batch)
+    def _flush(self) -> None:
+        """Send what has gathered, as much of it as a batch holds."""
+        gathered, limit = self._gathered, self._limit
+        batch, self._gathered = gathered[:limit], gathered[limit:]
+        if not batch:  # closed meanwhile
+            return
+        self._sent = batch
+        answer = partial(self._answered, batch)
         try:
-            answers = await self._execute([operation for operation, _ in batch])
-            if len(answers) == len(batch):
-                outcomes = answers
+            self._send([operation for operation, _ in batch], answer)
         except Exception as error:
-            outcomes = [NoAnswer(repr(error))] * len(batch)
-        finally:
-            self._taken = 0
-            _deliver(batch, outcomes)
+            answer([NoAnswer(repr(error))] * len(batch))
+        except BaseException:
+            answer([])
+            raise
+
+    def _answered(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
+        """``batch`` is back, and the next one goes once those who asked may join it."""
+        if batch is not self._sent:
+            return  # a second answer, or one that nobody waits for any more
+        self._sent = []
+        if not isinstance(outcomes, (list, tuple)) or len(outcomes) != len(batch):
+            outcomes = [NoAnswer("the backend did not answer")] * len(batch)
+        _deliver(batch, outcomes)
+        if self._gathered:
+            self._loop.call_soon(self._flush)
+        else:
+            self._busy = False
+
+    def _send_by_task(self, operations: Sequence[Asked], answer: Answer) -> None:
+        """As `AsyncBackend.send`, of a backend that has `execute` alone."""
+
+        async def run() -> None:
+            outcomes: list[Outcome]
+            try:
+                outcomes = await self._execute(operations)
+            except Exception as error:
+                outcomes = [NoAnswer(repr(error))] * len(operations)
+            answer(outcomes)
+
+        self._task = self._loop.create_task(run())
+        # Cancelled, with all that its loop runs or by close(), also before it began.
+        self._task.add_done_callback(lambda _: answer([]))
 
     async def close(self) -> None:
         """Stop; what is still waiting gets no answer, and what is asked from now on neither."""
         self._closed = True
-        runner = self._runner
-        if runner is not None:
-            runner.cancel()
-            await asyncio.wait([runner])
+        gathered, self._gathered = self._gathered, []
+        _deliver(gathered, [Unavailable(_CLOSED)] * len(gathered))
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+        finally:
+            sent, self._sent = self._sent, []
+            _deliver(sent, [NoAnswer(_CLOSED)] * len(sent))
 
 
-def _deliver(batch: list[tuple[Asked, Future[Outcome]]], outcomes: Sequence[Outcome]) -> None:
+_Batch = list[tuple[Asked, Future[Outcome]]]
+
+
+def _deliver(batch: _Batch, outcomes: Sequence[Outcome]) -> None:
     for (_, future), outcome in zip(batch, outcomes, strict=True):
         if not future.done():
             future.set_result(outcome)

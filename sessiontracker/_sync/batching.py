@@ -17,7 +17,7 @@ class Batcher:
     """Lanes in front of a backend: one batch in flight in each, a slot always in the same."""
 
     def __init__(self, backend: Backend, max_in_flight: int | None = None) -> None:
-        self._lanes = [Lane(backend.execute, backend.batch) for _ in range(backend.lanes)]
+        self._lanes = [Lane(backend) for _ in range(backend.lanes)]
         self._max_in_flight = max_in_flight
 
     @property

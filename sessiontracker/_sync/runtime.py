@@ -143,9 +143,9 @@ class Lane:
 
     __slots__ = ("_busy", "_closed", "_execute", "_limit", "_mutex", "_pending", "load")
 
-    def __init__(self, execute: Callable[[Sequence[Asked]], list[Outcome]], limit: int) -> None:
-        self._execute = execute
-        self._limit = limit
+    def __init__(self, backend: Backend) -> None:
+        self._execute = backend.execute
+        self._limit = backend.batch
         self._mutex = threading.Lock()
         self._pending: deque[_Call] = deque()
         self._busy = False

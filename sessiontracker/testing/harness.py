@@ -187,7 +187,7 @@ class Store:
             return self._sync.execute(batch)
         assert self.loop is not None
         assert self._async is not None
-        return self.loop.run(self._async.execute(batch))
+        return self.loop.run(_executed(self._async, batch))
 
     def ask(self, operation: Asked) -> Outcome:
         """The outcome, asked for again, as a tracker does, while the store cannot answer."""
@@ -246,6 +246,15 @@ async def _opened(plugin: BackendPlugin, options: BackendOptions) -> AsyncBacken
     backend = plugin.open_async(options)
     await backend.open()
     return backend
+
+
+async def _executed(backend: AsyncBackend, batch: Sequence[Asked]) -> list[Outcome]:
+    """By `send` where there is one, as a tracker has it executed."""
+    if backend.send is None:
+        return await backend.execute(batch)
+    outcomes: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+    backend.send(batch, outcomes.set_result)
+    return await outcomes
 
 
 # What tests are made of ------------------------------------------------------
