@@ -78,6 +78,13 @@ class AsyncBackend(ABC):
     async def close(self) -> None:
         """Let go of every resource. Nothing is asked of the backend after that."""
 
+    def lane_of(self, operation: Asked) -> int:
+        """Which of the batches in flight ``operation`` goes with: a number for each lane, the
+        same for all operations of a slot. A store of several servers has lanes for each."""
+        if self.lanes == 1 or operation.address is None:
+            return 0
+        return hash(operation.address.slot) % self.lanes
+
     @abstractmethod
     async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
         """Execute ``operations``; what cannot be asked of the store is an outcome, too:
@@ -101,6 +108,12 @@ class Backend(ABC):
 
     def close(self) -> None:
         """Let go of every resource. Nothing is asked of the backend after that."""
+
+    def lane_of(self, operation: Asked) -> int:
+        """As `AsyncBackend.lane_of`."""
+        if self.lanes == 1 or operation.address is None:
+            return 0
+        return hash(operation.address.slot) % self.lanes
 
     @abstractmethod
     def execute(self, operations: Sequence[Asked]) -> list[Outcome]:

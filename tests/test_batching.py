@@ -21,6 +21,7 @@ from sessiontracker.operations import (
     Address,
     NoAnswer,
     Outcome,
+    Ping,
     Pong,
     Read,
     Release,
@@ -153,6 +154,26 @@ async def test_a_slot_s_operations_stay_in_order_in_one_lane(recorder: Recorders
         assert len(tickets) == 50
     assert 1 < backend.most_under_way <= 4
     await batcher.close()
+
+
+async def test_a_backend_may_choose_the_lanes() -> None:
+    class Servers(Recorder):
+        def lane_of(self, operation: Asked) -> int:
+            return 7 if operation.address is None else -ord(operation.address.type)
+
+    backend = Servers()
+    batcher = AsyncBatcher(backend)
+    backend.gate.clear()
+    asked: list[Asked] = [read(1, "a"), read(2, "b"), Ping(), read(3, "a")]
+    asking = [asyncio.create_task(batcher.ask(operation)) for operation in asked]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert sorted(map(len, backend.batches)) == [1, 1, 2]
+    backend.gate.set()
+    backend.reply = lambda operations: [Pong(1)] * len(operations)
+    await asyncio.gather(*asking)
+    await batcher.close()
+    assert isinstance(await batcher.ask(read(4, "c")), Unavailable)
 
 
 async def test_the_lanes_are_asked_side_by_side(recorder: Recorders) -> None:

@@ -16,13 +16,15 @@ class AsyncBatcher:
     """Lanes in front of a backend: one batch in flight in each, a slot always in the same."""
 
     def __init__(self, backend: AsyncBackend, max_in_flight: int | None = None) -> None:
-        self._lanes = [AsyncLane(backend) for _ in range(backend.lanes)]
+        self._backend = backend
+        self._lanes = {number: AsyncLane(backend) for number in range(backend.lanes)}
+        self._closed = False
         self._max_in_flight = max_in_flight
 
     @property
     def in_flight(self) -> int:
         """How many operations have no outcome yet, also those whose callers have gone."""
-        return sum(lane.load for lane in self._lanes)
+        return sum(lane.load for lane in list(self._lanes.values()))
 
     async def ask(self, operation: Asked) -> Outcome:
         refused = self._refused(operation)
@@ -58,10 +60,15 @@ class AsyncBatcher:
         )
 
     def _lane(self, operation: Asked) -> AsyncLane:
-        if len(self._lanes) == 1 or operation.address is None:
-            return self._lanes[0]
-        return self._lanes[hash(operation.address.slot) % len(self._lanes)]
+        number = self._backend.lane_of(operation)
+        lane = self._lanes.get(number)
+        if lane is None:
+            if self._closed:
+                return self._lanes[0]
+            lane = self._lanes.setdefault(number, AsyncLane(self._backend))
+        return lane
 
     async def close(self) -> None:
-        for lane in self._lanes:
+        self._closed = True
+        for lane in list(self._lanes.values()):
             await lane.close()
