@@ -45,7 +45,7 @@ class AsyncRedisBackend(AsyncBackend):
         self._where = options.where
         self._timeout = options.timeout
         self._clock = options.clock
-        self._node = AsyncNode(pool_of(options), options.timeout, owned=options.client is None)
+        self._node = AsyncNode(pool_of(options), owned=options.client is None)
         channel = f"{options.prefix}wake:{secrets.token_hex(8)}"
         self._packer = Packer(options.prefix, channel, options.clock)
         self._hints = AsyncHints(self._node, channel)
@@ -53,7 +53,7 @@ class AsyncRedisBackend(AsyncBackend):
     async def open(self) -> None:
         loads = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
         try:
-            info, *_ = await self._node.ask((b"INFO",), *loads)
+            info, *_ = await self._node.ask(self._timeout, (b"INFO",), *loads)
         except NotConnectedError as error:
             raise raised(error.error, self._where) from error.error
         if isinstance(info, bytes):
@@ -82,7 +82,7 @@ class AsyncRedisBackend(AsyncBackend):
                 packed.append(wire(command))
             commands.append(command)
         try:
-            replies = await self._node.exchange(commands, packed)
+            replies = await self._node.exchange(commands, packed, self._timeout)
             outcomes: list[kinds.Outcome] = []
             for index, (operation, reply) in enumerate(zip(operations, replies, strict=True)):
                 if index in failed:
@@ -135,10 +135,10 @@ class AsyncRedisBackend(AsyncBackend):
         """The page that begins with ``found``; empty only at the end, or after a long search."""
         until = monotonic() + self._timeout / 2
         while not (names := names_of(found)) and found[0] != b"0" and monotonic() < until:
-            [found] = await self._node.ask(begin(self._packer.keys, scan, found[0]))
+            [found] = await self._node.ask(self._timeout, begin(self._packer.keys, scan, found[0]))
             if _is_error(found):
                 return self._outcome(scan, found)
-        replies = await self._node.ask(_TIME, *((b"MGET", *names),) * bool(names))
+        replies = await self._node.ask(self._timeout, _TIME, *((b"MGET", *names),) * bool(names))
         for answer in replies:
             if _is_error(answer):
                 return self._outcome(scan, answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -19,28 +20,33 @@ __all__ = ["AsyncNode"]
 class AsyncNode:
     """The server that ``pool``, one of redis-py's, leads to."""
 
-    def __init__(self, pool: Any, timeout: float, *, owned: bool) -> None:
+    def __init__(self, pool: Any, *, owned: bool) -> None:
         self._connections = AsyncConnections(pool, owned=owned)
-        self._timeout = timeout
 
-    async def ask(self, *commands: Command) -> list[Any]:
+    async def ask(self, timeout: float, *commands: Command) -> list[Any]:
         """As `exchange`."""
-        return await self.exchange(commands, [wire(each) for each in commands])
+        return await self.exchange(commands, [wire(each) for each in commands], timeout)
 
-    async def exchange(self, commands: Sequence[Command], packed: Sequence[bytes]) -> list[Any]:
+    async def exchange(
+        self, commands: Sequence[Command], packed: Sequence[bytes], timeout: float, tail: int = 0
+    ) -> list[Any]:
         """As many replies as ``commands``, whose wire form is ``packed``, over one connection.
 
-        An error of the server is a reply, too; None where no reply came, because the connection
-        was lost or time was up. A script that the server does not know is sent, once.
+        An error of the server is a reply, too; None where no reply came within ``timeout``
+        seconds, or because the connection was lost. A script that the server does not know is
+        sent, once, and the last ``tail`` commands again behind it.
         Raises: NotConnectedError if nothing was sent.
         """
+        until = monotonic() + timeout
         connection = await self._connections.take()
         replies: list[Any] = []
         try:
-            await exchange(connection, b"".join(packed), len(packed), self._timeout, replies)
+            await exchange(connection, b"".join(packed), len(packed), timeout, replies)
             unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
             if unknown:
-                await self._load(connection, commands, unknown, replies)
+                unknown += range(len(commands) - tail, len(commands))
+                left = max(0.0, until - monotonic())
+                await self._load(connection, commands, unknown, left, replies)
         except (RedisError, OSError):
             await self._connections.drop(connection)
             return replies + [None] * (len(commands) - len(replies))
@@ -58,6 +64,7 @@ class AsyncNode:
         connection: AsyncConnection,
         commands: Sequence[Command],
         unknown: Sequence[int],
+        timeout: float,
         replies: list[Any],
     ) -> None:
         """Ask once more, with the texts, what the server had no script for: it was restarted."""
@@ -67,7 +74,7 @@ class AsyncNode:
         for index in unknown:
             replies[index] = None
         try:
-            await exchange(connection, b"".join(packed), len(packed), self._timeout, answers)
+            await exchange(connection, b"".join(packed), len(packed), timeout, answers)
         finally:
             for index, answer in zip(unknown, answers, strict=False):
                 replies[index] = answer

@@ -46,7 +46,7 @@ class RedisBackend(Backend):
         self._where = options.where
         self._timeout = options.timeout
         self._clock = options.clock
-        self._node = Node(pool_of(options), options.timeout, owned=options.client is None)
+        self._node = Node(pool_of(options), owned=options.client is None)
         channel = f"{options.prefix}wake:{secrets.token_hex(8)}"
         self._packer = Packer(options.prefix, channel, options.clock)
         self._hints = Hints(self._node, channel)
@@ -54,7 +54,7 @@ class RedisBackend(Backend):
     def open(self) -> None:
         loads = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
         try:
-            info, *_ = self._node.ask((b"INFO",), *loads)
+            info, *_ = self._node.ask(self._timeout, (b"INFO",), *loads)
         except NotConnectedError as error:
             raise raised(error.error, self._where) from error.error
         if isinstance(info, bytes):
@@ -83,7 +83,7 @@ class RedisBackend(Backend):
                 packed.append(wire(command))
             commands.append(command)
         try:
-            replies = self._node.exchange(commands, packed)
+            replies = self._node.exchange(commands, packed, self._timeout)
             outcomes: list[kinds.Outcome] = []
             for index, (operation, reply) in enumerate(zip(operations, replies, strict=True)):
                 if index in failed:
@@ -136,10 +136,10 @@ class RedisBackend(Backend):
         """The page that begins with ``found``; empty only at the end, or after a long search."""
         until = monotonic() + self._timeout / 2
         while not (names := names_of(found)) and found[0] != b"0" and monotonic() < until:
-            [found] = self._node.ask(begin(self._packer.keys, scan, found[0]))
+            [found] = self._node.ask(self._timeout, begin(self._packer.keys, scan, found[0]))
             if _is_error(found):
                 return self._outcome(scan, found)
-        replies = self._node.ask(_TIME, *((b"MGET", *names),) * bool(names))
+        replies = self._node.ask(self._timeout, _TIME, *((b"MGET", *names),) * bool(names))
         for answer in replies:
             if _is_error(answer):
                 return self._outcome(scan, answer)
