@@ -36,7 +36,13 @@ def machine_long(session: nox.Session) -> None:
     """The machine's properties, for at least 100,000 steps."""
     install(session, "test")
     long = ["--hypothesis-profile=long", "--timeout=0"]
-    session.run("pytest", "tests/test_machine_properties.py", *long, *session.posargs)
+    session.run(
+        "pytest",
+        "tests/test_machine_properties.py",
+        "tests/test_machine_owners_properties.py",
+        *long,
+        *session.posargs,
+    )
 
 
 @nox.session

@@ -19,17 +19,26 @@ __all__ = [
     "Acquire",
     "Address",
     "Broken",
+    "CountOwner",
+    "Counted",
     "Delete",
     "Deleted",
+    "EndOwner",
+    "Ended",
     "Failed",
     "Finish",
     "Found",
+    "FoundShared",
     "Granted",
     "Hold",
     "InProgress",
     "IsActive",
     "IsFinished",
     "Item",
+    "Limit",
+    "LimitReached",
+    "ListOwner",
+    "Listed",
     "Locked",
     "Lost",
     "Meta",
@@ -42,14 +51,18 @@ __all__ = [
     "Pong",
     "Queued",
     "Read",
+    "ReadShared",
     "Reap",
     "Reaped",
     "Release",
     "Released",
     "Renew",
     "Resume",
+    "Rotate",
     "Saved",
+    "SavedShared",
     "Scan",
+    "Shared",
     "Stale",
     "Stamp",
     "Start",
@@ -57,6 +70,7 @@ __all__ = [
     "Unavailable",
     "Unknown",
     "Write",
+    "WriteShared",
     "repeat",
 ]
 
@@ -122,6 +136,31 @@ class Hold(Struct, frozen=True, gc=False):
     keep: int = 3_600_000
 
 
+class Shared(Struct, frozen=True, gc=False):
+    """What an owner's sessions of one type share.
+
+    ``version`` rises with each write and is no lower than the store's clock in µs was, so that
+    none comes back. It lives while the owner has a session, and until ``kept`` in any case.
+    """
+
+    payload: bytes
+    version: int
+    write: int  # the id of the operation that wrote it
+    kept: int
+
+
+class Limit(Struct, frozen=True, gc=False):
+    """How many active sessions an owner may have, and what becomes of one too many.
+
+    It is refused, or (``finish_oldest``) those that started first are finished to make room
+    for it, whoever holds their locks, and kept for ``retention`` ms.
+    """
+
+    most: int
+    finish_oldest: bool = False
+    retention: int = 0
+
+
 # Operations ------------------------------------------------------------------
 #
 # `age` is how long ago, in ms, a repeated operation was first sent; 0 the first time.
@@ -134,7 +173,7 @@ class Operation(Struct, frozen=True, gc=False):
 
 
 class Start(Operation, frozen=True, gc=False):
-    """Add an active session: `Saved`, or `InProgress`, `Locked`, `Lost`.
+    """Add an active session: `Saved`, or `InProgress`, `Locked`, `Lost`, `LimitReached`.
 
     With ``read``, an active session is read (and slid) in its place: `Found`. With
     ``adopt``, the session goes on with the life and the timeouts that it had elsewhere.
@@ -149,6 +188,7 @@ class Start(Operation, frozen=True, gc=False):
     read: bool = False
     touch_every: int | None = None
     adopt: Meta | None = None
+    limit: Limit | None = None
     age: int = 0
 
 
@@ -202,11 +242,15 @@ class Finish(Operation, frozen=True, gc=False):
 
 
 class Resume(Operation, frozen=True, gc=False):
-    """Make the finished session the active one: `Found`, or `Missing`, `IsActive`, `Locked`."""
+    """Make the finished session the active one: `Found`, or `Missing`, `IsActive`, `Locked`.
+
+    Past ``limit`` it is refused, whatever else that says: `LimitReached`.
+    """
 
     id: int
     life: int = 0
     lock: Hold | None = None
+    limit: Limit | None = None
     age: int = 0
 
 
@@ -266,6 +310,67 @@ class Release(Operation, frozen=True, gc=False):
     age: int = 0
 
 
+class Rotate(Operation, frozen=True, gc=False):
+    """Save a session as `Write` does, and move it to the key ``to`` of its owner: `Saved`.
+
+    Its timeouts stay as they are, and so does the old key's lock. There is no session at
+    ``to`` yet, or else: `InProgress`.
+    """
+
+    id: int
+    stamp: Stamp
+    payload: bytes
+    to: str
+    lock: Hold | None = None
+    age: int = 0
+
+
+# Of an owner as a whole. The address names the scope, and its key is "".
+
+
+class ListOwner(Operation, frozen=True, gc=False):
+    """The owner's active sessions, newest first: `Listed`. Begins no idle timeout anew."""
+
+
+class CountOwner(Operation, frozen=True, gc=False):
+    """How many active sessions the owner has: `Counted`."""
+
+
+class EndOwner(Operation, frozen=True, gc=False):
+    """End all of the owner's sessions but for those at ``keep``: `Ended`.
+
+    Whoever holds their locks: active ones are finished and kept for ``retention`` ms; with
+    None, active and finished ones are removed.
+    """
+
+    id: int
+    retention: int | None = None
+    keep: str = ""
+    age: int = 0
+
+
+class ReadShared(Operation, frozen=True, gc=False):
+    """What the owner's sessions share: `FoundShared`."""
+
+
+class WriteShared(Operation, frozen=True, gc=False):
+    """Replace what the owner's sessions share, as read: `SavedShared`, or `Stale`.
+
+    ``version`` and ``write`` are those that were read, 0 where there was nothing. It is kept
+    for ``keep`` ms at least, FOREVER: for ever.
+    """
+
+    id: int
+    version: int
+    write: int
+    payload: bytes
+    keep: int
+    age: int = 0
+
+
+# Of a store as a whole
+
+
 class Scan(Struct, frozen=True, gc=False):
     """A page of a type's sessions, active or finished, from ``cursor`` on: `Page`."""
 
@@ -297,16 +402,23 @@ class Outcome(Struct, frozen=True, gc=False):
 
 
 class Found(Outcome, frozen=True, gc=False):
-    """A session, whole."""
+    """A session, whole, with what its owner's sessions share."""
 
     meta: Meta
     payload: bytes
+    shared: Shared | None = None
 
 
 class Saved(Outcome, frozen=True, gc=False):
-    """Done; the session is now at ``meta``."""
+    """Done; the session is now at ``meta``.
+
+    Of an owned one that was started or rotated, with what its owner's sessions share, and the
+    keys of those that were finished to make room for it.
+    """
 
     meta: Meta
+    shared: Shared | None = None
+    ended: tuple[str, ...] = ()
 
 
 class Deleted(Outcome, frozen=True, gc=False):
@@ -321,6 +433,7 @@ class Granted(Outcome, frozen=True, gc=False):
     token: int
     expires_in: int
     found: Found | None = None
+    ended: tuple[str, ...] = ()  # to make room for what was started
 
 
 class Queued(Outcome, frozen=True, gc=False):
@@ -353,6 +466,12 @@ class InProgress(Outcome, frozen=True, gc=False):
     found: Found
 
 
+class LimitReached(Outcome, frozen=True, gc=False):
+    """The owner has ``count`` active sessions, as many as it may have, or more."""
+
+    count: int
+
+
 class Locked(Outcome, frozen=True, gc=False):
     """Somebody else holds the lock, for ``expires_in`` ms more unless renewed."""
 
@@ -376,11 +495,42 @@ class Unknown(Outcome, frozen=True, gc=False):
 
 
 class Item(Struct, frozen=True, gc=False):
-    """One session of a page."""
+    """One session of many, with what its owner's sessions share."""
 
     address: Address
     meta: Meta
     payload: bytes
+    shared: Shared | None = None
+
+
+class Listed(Outcome, frozen=True, gc=False):
+    """An owner's sessions, those first that started last."""
+
+    items: list[Item]
+
+
+class Counted(Outcome, frozen=True, gc=False):
+    """How many sessions there are."""
+
+    count: int
+
+
+class Ended(Outcome, frozen=True, gc=False):
+    """How many sessions were ended."""
+
+    count: int
+
+
+class FoundShared(Outcome, frozen=True, gc=False):
+    """What an owner's sessions share; None: nothing was written, or it has gone."""
+
+    shared: Shared | None
+
+
+class SavedShared(Outcome, frozen=True, gc=False):
+    """Done; what is shared is at ``version`` now."""
+
+    version: int
 
 
 class Page(Outcome, frozen=True, gc=False):

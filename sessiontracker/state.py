@@ -9,13 +9,14 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .operations import FOREVER, Meta
+from .operations import FOREVER, Meta, Shared
 
 __all__ = [
     "EMPTY",
     "FREE",
     "NOTHING",
     "Deed",
+    "Ending",
     "Key",
     "Lease",
     "Lock",
@@ -25,9 +26,13 @@ __all__ = [
     "claimed",
     "due",
     "hand_over",
+    "has_sessions",
     "is_alive",
+    "is_empty",
     "is_forgotten",
+    "put",
     "settle",
+    "settle_owner",
     "sweep",
 ]
 
@@ -89,10 +94,23 @@ class Key(Struct, frozen=True, array_like=True, gc=False):
     deed: Deed | None = None
 
 
+class Ending(Struct, frozen=True, array_like=True, gc=False):
+    """The last operation that ended an owner's sessions all at once: when, and how many."""
+
+    id: int
+    time: int
+    count: int
+
+
 class Slot(Struct, frozen=True, array_like=True):
-    """All that is decided in one step: one key of a plain session, all keys of an owner."""
+    """All that is decided in one step: one key of a plain session, all keys of an owner.
+
+    An owner's holds what its sessions share as well, and a memory of its own.
+    """
 
     keys: dict[str, Key]
+    shared: Shared | None = None
+    ending: Ending | None = None
 
 
 EMPTY = Slot({})
@@ -115,6 +133,33 @@ def settle(key: Key, ms: int) -> Key:
     return key
 
 
+def has_sessions(slot: Slot, ms: int) -> bool:
+    """Whether there is a session in ``slot``, active or finished, at ``ms``."""
+    for key in slot.keys.values():
+        for record in (key.active, key.finished):
+            if record is not None and ms < record.meta.expires:
+                return True
+    return False
+
+
+def settle_owner(slot: Slot, ms: int) -> Slot:
+    """``slot`` as its owner's whole is at ``ms``: without what was shared by sessions long gone,
+    and without the memory of an ending that nobody will ask about."""
+    shared, ending = slot.shared, slot.ending
+    if shared is not None and ms >= _shared_kept(shared) and not has_sessions(slot, ms):
+        shared = None
+    if ending is not None and ms >= ending.time + REMEMBERED:
+        ending = None
+    if shared is slot.shared and ending is slot.ending:
+        return slot
+    return Slot(slot.keys, shared, ending)
+
+
+def _shared_kept(shared: Shared) -> int:
+    """Until when it lives without sessions: also until the clock is above its version."""
+    return max(shared.kept, shared.version // 1000 + 1)
+
+
 def sweep(slot: Slot, now: int) -> tuple[Slot, int]:
     """``slot`` without what expired and what need not be remembered; how many sessions went."""
     ms = now // 1000
@@ -129,12 +174,24 @@ def sweep(slot: Slot, now: int) -> tuple[Slot, int]:
             continue
         changed |= after is not key
         keys[name] = after
-    return (Slot(keys) if changed else slot), gone
+    if changed:
+        slot = Slot(keys, slot.shared, slot.ending)
+    return settle_owner(slot, ms), gone
+
+
+def is_empty(slot: Slot) -> bool:
+    """Whether ``slot`` holds nothing, and need not be kept."""
+    return not slot.keys and slot.shared is None and slot.ending is None
 
 
 def due(slot: Slot) -> int:
     """When, in ms, `sweep` next has something to remove from ``slot``; FOREVER: never."""
-    return min((_due(key) for key in slot.keys.values()), default=FOREVER)
+    soonest = min((_due(key) for key in slot.keys.values()), default=FOREVER)
+    if slot.ending is not None:
+        soonest = min(soonest, slot.ending.time + REMEMBERED)
+    if slot.shared is not None and not has_sessions(slot, 0):
+        soonest = min(soonest, _shared_kept(slot.shared))
+    return soonest
 
 
 def _due(key: Key) -> int:
@@ -161,6 +218,16 @@ def is_forgotten(key: Key, ms: int) -> bool:
         return False
     lock = key.lock
     return lock is None or (lock.lease is None and ms > _token_kept(lock))
+
+
+def put(slot: Slot, name: str, key: Key, ms: int) -> Slot:
+    """``slot`` with ``key`` under ``name``, or without it if nothing of it lives."""
+    keys = slot.keys.copy()
+    if is_forgotten(key, ms):
+        keys.pop(name, None)
+    else:
+        keys[name] = key
+    return Slot(keys, slot.shared, slot.ending)
 
 
 def is_alive(waiter: Waiter, ms: int) -> bool:

@@ -22,7 +22,10 @@ BENEATH = {
     "operations": {"errors"},
     "keys": {"errors"},
     "state": {"operations", "errors"},
-    "machine": {"state", "operations", "errors"},
+    "machine.rules": {"state", "operations", "errors"},
+    "machine.sessions": {"machine.rules", "state", "operations", "errors"},
+    "machine": {f"machine.{part}" for part in ("rules", "sessions", "locks", "owners")}
+    | {"state", "operations", "errors"},
     "contract": {"operations", "errors"},
     "~.runtime": {"contract", "operations", "errors"},
     "~.wakes": {"~.runtime", "contract", "operations", "errors"},
