@@ -16,6 +16,8 @@ _GLOB = re.compile(r"([*?\[\]\\])")
 
 def _quoted(text: str) -> str:
     """``text`` without braces; most texts are as they were."""
+    if "{" not in text and "}" not in text and "%" not in text:
+        return text
     return _ODD.sub(lambda found: f"%{ord(found[0]):02X}", text)
 
 

@@ -190,35 +190,52 @@ def with_scripts(commands: Sequence[Command]) -> list[Command]:
 
 # Replies ---------------------------------------------------------------------
 
-
-def _granted(fields: list[Any]) -> operations.Outcome:
-    token, expires_in, *text = fields
-    return operations.Granted(int(token), expires_in, found(text[0]) if text else None)
+_TOKEN = 19  # digits
 
 
-_OUTCOMES: dict[int, Callable[[list[Any], bool], operations.Outcome]] = {
-    1: lambda fields, finished: operations.Saved(meta(fields[0], finished=finished)),
-    2: lambda fields, _: operations.InProgress(found(fields[0])),
-    3: lambda fields, _: _granted(fields),
-    4: lambda fields, _: operations.Queued(fields[0].decode(), fields[1], fields[2]),
-    5: lambda _fields, _: operations.Released(),
-    6: lambda _fields, _: operations.Missing(),
-    7: lambda _fields, _: operations.IsFinished(),
-    8: lambda _fields, _: operations.IsActive(),
-    9: lambda fields, _: operations.Locked(fields[0].decode(), fields[1]),
-    10: lambda _fields, _: operations.Lost(),
-    11: lambda fields, _: operations.Stale(fields[0], bool(fields[1])),
-    12: lambda _fields, _: operations.Unknown(),
-    13: lambda fields, _: operations.Deleted(bool(fields[0])),
+def _granted(asked: operations.Acquire | operations.Renew, text: bytes) -> operations.Outcome:
+    session = found(text[_TOKEN:]) if len(text) > _TOKEN else None
+    return operations.Granted(int(text[:_TOKEN]), asked.lease, session)
+
+
+def _finished(asked: operations.Finish, text: bytes) -> operations.Outcome:
+    if asked.payload is None:
+        return found(text, finished=True)
+    return operations.Saved(meta(text, finished=True))
+
+
+_DONE: dict[type[operations.Operation], Callable[[Any, bytes], operations.Outcome]] = {
+    operations.Acquire: _granted,
+    operations.Finish: _finished,
+    operations.Read: lambda asked, text: found(text, finished=asked.finished),
+    operations.Renew: _granted,
+    operations.Resume: lambda _, text: found(text),
+    operations.Start: lambda _, text: found(text),
+    operations.Touch: lambda _, text: operations.Saved(meta(text)),
+    operations.Write: lambda _, text: operations.Saved(meta(text)),
 }
+"""What a text says that a script answers with."""
+
+_OUTCOMES: dict[int, Callable[[list[Any]], operations.Outcome]] = {
+    1: lambda fields: operations.Saved(meta(fields[0])),
+    2: lambda fields: operations.InProgress(found(fields[0])),
+    3: lambda fields: operations.Queued(fields[0].decode(), fields[1], fields[2]),
+    4: lambda _: operations.Released(),
+    5: lambda _: operations.Missing(),
+    6: lambda _: operations.IsFinished(),
+    7: lambda _: operations.IsActive(),
+    8: lambda fields: operations.Locked(fields[0].decode(), fields[1]),
+    9: lambda _: operations.Lost(),
+    10: lambda fields: operations.Stale(fields[0], bool(fields[1])),
+    11: lambda _: operations.Unknown(),
+    12: lambda fields: operations.Deleted(bool(fields[0])),
+}
+"""What it says with a code and more."""
 
 
 def outcome_of(operation: operations.Operation, reply: Any) -> operations.Outcome:
     """What ``operation`` came to, of which the script said ``reply``."""
-    finished = isinstance(operation, operations.Finish) or (
-        isinstance(operation, operations.Read) and operation.finished
-    )
     if type(reply) is bytes:
-        return found(reply, finished=finished)
+        return _DONE[type(operation)](operation, reply)
     code, *fields = reply
-    return _OUTCOMES[code](fields, finished)
+    return _OUTCOMES[code](fields)

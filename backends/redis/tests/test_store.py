@@ -17,6 +17,7 @@ from sessiontracker.operations import (
     Finish,
     Found,
     Granted,
+    Hold,
     Operation,
     Outcome,
     Page,
@@ -29,6 +30,8 @@ from sessiontracker.operations import (
     Scan,
     Start,
     Touch,
+    Unknown,
+    Write,
 )
 from sessiontracker_redis._sync.backend import RedisBackend
 
@@ -121,6 +124,23 @@ def test_the_lock_lasts_as_long_as_a_session_that_slides(
     assert left["l"] >= left["a"] - 5
 
 
+def test_the_lock_lasts_as_long_as_the_finished_session_beside_it(
+    ask: Ask, client: Redis, prefix: str, address: Address
+) -> None:
+    ask(Start(address, 1, b"x"))
+    ask(Finish(address, 2, 10 * HOUR))
+    ask(Start(address, 3, b"x", idle=HOUR))
+    for ticket in (7, 8, 9):
+        granted = ask(Acquire(address, ticket, 1_000, read=True, keep=0))
+        assert isinstance(granted, Granted)
+        assert granted.found is not None
+        hold = Hold(ticket, granted.token)
+        write = Write(address, ticket, granted.found.meta.stamp, b"y", hold, release=True)
+        assert isinstance(ask(write), Saved)
+        left = ttls(client, prefix)
+        assert left["l"] >= left["f"] - 5 > 9 * HOUR
+
+
 def test_expired_keys_go(ask: Ask, client: Redis, prefix: str) -> None:
     for number in range(50):
         address = Address("checkout", "", f"k{number}")
@@ -157,6 +177,21 @@ def test_what_is_not_ours_stays_where_it_is(
     assert isinstance(ask(Acquire(address, 7, HOUR, start=Start(address, 1, b"x"))), Broken)
     assert client.dump(name) == before
     assert [*client.scan_iter(f"{prefix}*", count=1000)] == [name.encode()]
+
+
+def test_a_clock_set_back_hides_no_deed(
+    open_backend: Callable[..., RedisBackend], any_url: str, address: Address
+) -> None:
+    clock = [1_900_000_000_000_000]
+    backend = open_backend(any_url, clock=lambda: clock[0])
+    [saved] = backend.execute([Start(address, 1, b"x")])
+    assert isinstance(saved, Saved)
+    clock[0] -= 50_000_000
+    assert isinstance(backend.execute([Write(address, 2, saved.meta.stamp, b"y")])[0], Saved)
+    clock[0] += 80_000_000
+    # It was first sent before the session began, by the clock as it was then.
+    assert backend.execute([Finish(address, 3, HOUR, age=40_000)]) == [Unknown()]
+    assert isinstance(backend.execute([Finish(address, 3, HOUR, age=20_000)])[0], Found)
 
 
 def test_a_scan_judges_by_the_servers_clock(

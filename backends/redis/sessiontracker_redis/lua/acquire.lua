@@ -1,18 +1,37 @@
 -- Acquire: ticket, lease, holder, look_every, queue, read, touch_every, keep, channel, and the
 -- session to start: id, payload, owner, idle, absolute.
---#include clock
+--#include base
+--#include store
+local ticket, length, holder, looks = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local queues, reads, every = ARGV[6] ~= '', ARGV[7] ~= '', tonumber(ARGV[8])
+local keep = tonumber(ARGV[9])
+if reads then
+  -- Most end here: nobody has the lock, and there is a session whose timeout need not begin anew.
+  local stored, text = call('GET', L), call('GET', A)
+  if stored and text and #stored == LOCK_SIZE and #text >= SIZE and byte(stored) == 2
+    and byte(text) == 1 then
+    local slid, idle, _, expires = unpack('>I6I7I7I7', text, 36)
+    local _, last, _, lasts, released, deed, time, owner = unpack(LOCK, stored)
+    local token = format('%019.0f', now)
+    if ms < expires and not due(slid, idle, every) and owner == NO_ID and token > last
+      and released ~= ticket then
+      local till = ms + length
+      lasts = min(max(lasts, till + keep + 1000), FOREVER)
+      store(L, pack(LOCK, 2, token, till + keep, lasts, released, deed, time, ticket, token, till,
+        #holder) .. holder, lasts)
+      return token .. text
+    end
+  end
+end
 --#include record
 --#include lock
 --#include leave
-local ticket, length, holder, looks = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
-local queues, reads, every = ARGV[6] ~= '', ARGV[7] ~= '', tonumber(ARGV[8])
 local id = ARGV[11]
 local starts = id ~= ''
 local whole, matters = reads or starts, starts
 --#include load
-local lease = lock.lease
-local mine = lease and lease.ticket == ticket
-local token = mine and lease.token or CLAIM
+local is_free, is_mine = lock.ticket == NO_ID, lock.ticket == ticket
+local token = is_mine and lock.lease or CLAIM
 -- A repeat begins nothing again: its session was there once, and has gone since.
 local begins = starts and token == CLAIM and lock.deed ~= id
   and not (finished and finished.life == id)
@@ -21,7 +40,39 @@ if not active and not begins and (reads or starts) then
   answer, changed = { finished and IS_FINISHED or MISSING }, leave(ticket)
 elseif lock.released == ticket then
   return { LOST } -- it comes after its release: nobody would let go again
-elseif lease and not mine and queues then
+elseif is_free or is_mine then
+  if token == CLAIM then
+    -- The time in µs, or one above the last.
+    token = string.format('%019.0f', now)
+    if token <= lock.token then
+      local high, low = sub(lock.token, 1, 10), tonumber(sub(lock.token, 11)) + 1
+      if low == 1000000000 then
+        high, low = string.format('%010.0f', tonumber(high) + 1), 0
+      end
+      token = high .. string.format('%09.0f', low)
+    end
+  end
+  lock.ticket, lock.lease, lock.till, lock.holder = ticket, token, ms + length, holder
+  lock.token = token > lock.token and token or lock.token
+  lock.kept = lock.till + keep
+  lock.needed, lock.woken, changed = true, nil, true
+  if not reads and not starts then
+    text = ''
+  elseif active then
+    local slid
+    --#include slid
+    if slid then
+      --#include put_slid
+    end
+  else
+    local payload, owner = ARGV[12], ARGV[13]
+    local idle, absolute = tonumber(ARGV[14]), tonumber(ARGV[15])
+    --#include begin
+    --#include put_begun
+    text = fixed(active) .. owner .. payload
+  end
+  answer = token .. text
+elseif queues then
   -- In line: at the end the first time, then a sign of life where it stands.
   local waiter = { ticket, holder, looks, ms, ARGV[10] }
   local ahead
@@ -30,7 +81,7 @@ elseif lease and not mine and queues then
     if known[TICKET] == ticket then
       ahead = index - 1
       -- Looks in quick succession say nothing new, and then change nothing.
-      changed = known[EVERY] ~= looks or ms - known[SEEN] >= math.floor(looks / 4)
+      changed = known[EVERY] ~= looks or ms - known[SEEN] >= floor(looks / 4)
       lock.queue[index] = waiter
     end
   end
@@ -45,41 +96,10 @@ elseif lease and not mine and queues then
     alive[ahead + 1] = waiter
     lock.queue = alive
   end
-  local look_in = ahead > 0 and looks or math.max(1, math.min(looks, lease.till - ms))
-  answer = { QUEUED, lease.holder, ahead, look_in }
-elseif lease and not mine then
-  answer, changed = { LOCKED, lease.holder, lease.till - ms }, leave(ticket)
+  local look_in = ahead > 0 and looks or max(1, min(looks, lock.till - ms))
+  answer = { QUEUED, lock.holder, ahead, look_in }
 else
-  if token == CLAIM then
-    -- One above the last, or the time in µs.
-    local high, low = string.sub(lock.token, 1, 10), tonumber(string.sub(lock.token, 11)) + 1
-    if low == 1000000000 then
-      high, low = string.format('%010.0f', tonumber(high) + 1), 0
-    end
-    local above, time = high .. string.format('%09.0f', low), string.format('%019.0f', now)
-    token = above > time and above or time
-  end
-  local till = ms + length
-  lock.lease = { ticket = ticket, token = token, till = till, holder = holder }
-  lock.token = token > lock.token and token or lock.token
-  lock.kept = till + tonumber(ARGV[9])
-  lock.needed, lock.woken, changed = true, nil, true
-  if not reads and not starts then
-    text = nil
-  elseif active then
-    local slid
-    --#include slid
-    if slid then
-      --#include put_slid
-    end
-  else
-    local payload, owner = ARGV[12], ARGV[13]
-    local idle, absolute = tonumber(ARGV[14]), tonumber(ARGV[15])
-    --#include begin
-    --#include put_begun
-    text = fixed(active) .. owner .. payload
-  end
-  answer = { GRANTED, token, length, text }
+  answer, changed = { LOCKED, lock.holder, lock.till - ms }, leave(ticket)
 end
 --#include commit
 return answer

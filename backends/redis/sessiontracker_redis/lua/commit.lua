@@ -1,33 +1,31 @@
 -- After a change of anything: the lock as it is now, if there is one.
-if changed then
-  local lease = lock.lease
-  local at = math.max(lock.kept, math.floor(tonumber(lock.token) / 1000))
-  if not (active or finished or lease) and ms > at
-    and (lock.deed == '' or ms >= lock.time + REMEMBERED) then
-    redis.call('DEL', A, F, L)
-  elseif lock.there or lock.needed then
+if changed and (lock.there or lock.needed) then
+  local at = max(lock.kept, floor(tonumber(lock.token) / 1000))
+  if not active and not finished and lock.ticket == NO_ID and ms > at
+    and (lock.deed == NO_ID or ms >= lock.time + REMEMBERED) then
+    call('DEL', A, F, L)
+  else
     -- It lasts as long as anything that it may be asked about.
-    at = math.max(at, active_lasts)
-    if lock.deed ~= '' then
-      at = math.max(at, lock.time + REMEMBERED)
-    end
-    if lease then
-      at = math.max(at, lease.till)
+    at = max(at, active_lasts, lock.till)
+    if lock.deed ~= NO_ID then
+      at = max(at, lock.time + REMEMBERED)
     end
     for _, waiter in ipairs(lock.queue) do
-      at = math.max(at, waiter[SEEN] + 2 * waiter[EVERY])
+      at = max(at, waiter[SEEN] + 2 * waiter[EVERY])
     end
-    if not finished_lasts then
-      local left = redis.call('PTTL', F)
-      finished_lasts = left == -1 and FOREVER or ms + left
+    at = at + 1000
+    if finished_lasts then
+      at = max(at, finished_lasts + 1000)
+    elseif lock.there then
+      at = max(at, lock.lasts) -- the finished session was counted in when it came
+    else
+      local left = call('PTTL', F)
+      at = left == -1 and FOREVER or max(at, ms + left + 1000)
     end
-    at = math.max(at, finished_lasts) + 1000
-    lease = lease or { ticket = '', token = CLAIM, till = 0, holder = '' }
-    store(L, cmsgpack.pack({
-      1, lock.token, lock.kept, lock.released,
-      lease.ticket, lease.token, lease.till, lease.holder,
-      lock.deed, lock.time, lock.queue,
-    }), at)
+    at = min(at, FOREVER)
+    store(L, pack(LOCK, 2, lock.token, lock.kept, at, lock.released, lock.deed, lock.time,
+      lock.ticket, lock.lease, lock.till, #lock.holder) .. lock.holder
+      .. (lock.queue[1] and cmsgpack.pack(lock.queue) or ''), at)
   end
   if lock.woken and lock.woken[CHANNEL] ~= '' then
     redis.pcall('PUBLISH', lock.woken[CHANNEL], lock.woken[TICKET]) -- a hint, which may fail

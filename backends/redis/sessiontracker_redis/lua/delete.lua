@@ -1,5 +1,6 @@
 -- Delete: id, life, stamp, hold, age.
---#include clock
+--#include base
+--#include store
 --#include record
 --#include lock
 local id, life, age = ARGV[2], ARGV[3], tonumber(ARGV[11])
@@ -15,7 +16,7 @@ if ARGV[stamp_at] ~= '' then
     return refusal
   end
   --#include register
-  redis.call('DEL', A)
+  call('DEL', A)
 else
   --#include past
   if is_past then
@@ -25,7 +26,7 @@ else
     or finished and (life == '' or life == finished.life)) then
     return { DELETED, 0 }
   end
-  redis.call('DEL', A, F)
+  call('DEL', A, F)
   finished, finished_lasts = nil, 0
 end
 active, active_lasts, lock.needed = nil, 0, true

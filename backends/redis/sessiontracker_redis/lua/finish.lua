@@ -1,5 +1,6 @@
 -- Finish: id, retention, stamp, whether there is a payload, payload, hold, age.
---#include clock
+--#include base
+--#include store
 --#include record
 --#include lock
 local id, retention, age = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
@@ -8,7 +9,7 @@ local whole, matters, stamp_at, hold_at, changed = not saves, true, 4, 9, true
 --#include load
 --#include hold
 if finished and finished.write == id then
-  return saves and { SAVED, fixed(finished) .. finished.owner } or redis.call('GET', F)
+  return saves and fixed(finished) .. finished.owner or call('GET', F)
 end
 if ARGV[stamp_at] == '' then
   --#include past
@@ -22,19 +23,19 @@ if refusal then
 end
 local record = active
 if not saves then
-  payload = string.sub(text, SIZE + record.size + 1)
+  payload = sub(text, SIZE + record.size + 1)
 end
 record.version, record.write, record.updated = record.version + 1, id, ms
-record.expires = math.min(ms + retention, FOREVER)
+record.expires = min(ms + retention, FOREVER)
 --#include register
 if retention > 0 then
   finished, finished_lasts = record, put(F, record, payload)
-  redis.call('DEL', A)
+  call('DEL', A)
 else
-  redis.call('DEL', A, F)
+  call('DEL', A, F)
   finished, finished_lasts, lock.needed = nil, 0, true
 end
 active, active_lasts = nil, 0
 --#include remember
 --#include commit
-return saves and { SAVED, fixed(record) .. record.owner } or fixed(record) .. record.owner .. payload
+return fixed(record) .. record.owner .. (saves and '' or payload)

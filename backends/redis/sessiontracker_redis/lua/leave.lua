@@ -1,8 +1,7 @@
 -- Without `ticket`'s lease or claim, or its place in the queue; whether there was one.
 local function leave(ticket)
-  local lease = lock.lease
-  if lease and lease.ticket == ticket then
-    if lease.token ~= CLAIM then
+  if lock.ticket == ticket then
+    if lock.lease ~= CLAIM then
       lock.released = ticket
     end
     hand_over()

@@ -3,9 +3,9 @@
 -- or only its head; the finished one if it `matters`, or there is no active one.
 local text
 if whole then
-  text = redis.call('GET', A)
+  text = call('GET', A)
 else
-  text = redis.call('GETRANGE', A, 0, SIZE + 255)
+  text = call('GETRANGE', A, 0, SIZE + 255)
 end
 active_lasts = 0
 if text and text ~= '' then
@@ -13,34 +13,36 @@ if text and text ~= '' then
 end
 local is_over = active and ms >= active.expires
 if matters or is_over or not active then
-  local other = redis.call('GETRANGE', F, 0, SIZE + 255)
+  local other = call('GETRANGE', F, 0, SIZE + 255)
   finished_lasts = 0
   if other ~= '' then
     finished, finished_lasts = parse(F, other)
   end
 end
-local stored = redis.call('GET', L)
+local stored = call('GET', L)
 if stored then
-  if string.byte(stored) ~= 0x9b or string.byte(stored, 2) ~= 1 then
+  if #stored < LOCK_SIZE or string.byte(stored) ~= 2 then
     error('BROKEN: this is no lock')
   end
-  local all = cmsgpack.unpack(stored)
+  local _, token, kept, lasts, released, deed, time, ticket, lease, till, size =
+    struct.unpack(LOCK, stored)
+  local after = LOCK_SIZE + size
   lock = {
-    there = true, token = all[2], kept = all[3], released = all[4],
-    deed = all[9], time = all[10], queue = all[11],
+    there = true, token = token, kept = kept, lasts = lasts, released = released,
+    deed = deed, time = time, ticket = ticket, lease = lease, till = till,
+    holder = sub(stored, LOCK_SIZE + 1, after),
+    queue = #stored > after and cmsgpack.unpack(sub(stored, after + 1)) or {},
   }
-  if all[5] ~= '' then
-    lock.lease = { ticket = all[5], token = all[6], till = all[7], holder = all[8] }
-    if ms >= all[7] then
-      hand_over()
-    end
+  if ticket ~= NO_ID and ms >= till then
+    hand_over()
   end
 else
   -- The deed is known from what it left, as long as that says all of it: see remember.lua.
   local last = active or finished
   lock = {
-    token = NO_TOKEN, kept = 0, released = '', queue = {},
-    deed = last and last.write or '', time = last and last.updated or 0,
+    token = NO_TOKEN, kept = 0, lasts = 0, released = NO_ID,
+    deed = last and last.write or NO_ID, time = last and last.updated or 0,
+    ticket = NO_ID, lease = NO_TOKEN, till = 0, holder = '', queue = {},
   }
 end
 if is_over then

@@ -1,6 +1,6 @@
 -- The slid head of the active session, in its place.
-active_lasts = math.max(active.expires, active.updated + REMEMBERED)
-redis.call('SETRANGE', A, 0, fixed(active))
+active_lasts = max(active.expires, active.updated + REMEMBERED)
+call('SETRANGE', A, 0, fixed(active))
 if real and active_lasts < FOREVER then
-  redis.call('PEXPIREAT', A, string.format('%.0f', active_lasts))
+  call('PEXPIREAT', A, string.format('%.0f', active_lasts))
 end

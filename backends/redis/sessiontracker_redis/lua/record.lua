@@ -3,9 +3,6 @@
 -- What is used once is included where it is used, and is no function: a script makes its
 -- functions anew each time that it runs, and that costs more than what most of them do.
 
-local FOREVER, REMEMBERED = 9007199254740991, 60000
-local HEAD, SIZE = '>Bc8c8I6I6I6I6I7I7I7I2', 64 -- and then the owner, as long as the last says
-
 local active, finished -- the heads of the sessions that are there
 local active_lasts, finished_lasts -- until when their keys do; 0: no key; nil: not looked yet
 
@@ -18,35 +15,25 @@ local function parse(key, text)
   local owner = ''
   if size > 0 then
     if #text < SIZE + size then
-      text = redis.call('GETRANGE', key, 0, SIZE + size - 1)
+      text = call('GETRANGE', key, 0, SIZE + size - 1)
     end
-    owner = string.sub(text, SIZE + 1, SIZE + size)
+    owner = sub(text, SIZE + 1, SIZE + size)
   end
   -- A record outlives its session by as long as the deed that left it is remembered.
   return {
     life = life, write = write, version = version, started = started, updated = updated,
     slid = slid, idle = idle, ends = ends, expires = expires, size = size, owner = owner,
-  }, math.max(expires, updated + REMEMBERED)
+  }, max(expires, updated + REMEMBERED)
 end
 
 local function fixed(record)
-  return struct.pack(HEAD, 1, record.life, record.write, record.version, record.started,
+  return pack(HEAD, 1, record.life, record.write, record.version, record.started,
     record.updated, record.slid, record.idle, record.ends, record.expires, record.size)
-end
-
-local function store(key, text, at)
-  if not real then
-    redis.call('SET', key, text, 'EX', 3600) -- a test's clock is not the server's
-  elseif at >= FOREVER then
-    redis.call('SET', key, text)
-  else
-    redis.call('SET', key, text, 'PXAT', string.format('%.0f', at))
-  end
 end
 
 -- The record in its place; until when it lasts there.
 local function put(key, record, payload)
-  local at = math.max(record.expires, record.updated + REMEMBERED)
+  local at = max(record.expires, record.updated + REMEMBERED)
   store(key, fixed(record) .. record.owner .. payload, at)
   return at
 end

@@ -1,31 +1,23 @@
 -- Why one who read a session at the stamp from ARGV[stamp_at] on may not change it now; by key
 -- (no stamp), whatever is there.
-local stamp
-if ARGV[stamp_at] ~= '' then
-  stamp = {
-    life = ARGV[stamp_at],
-    version = tonumber(ARGV[stamp_at + 1]),
-    write = ARGV[stamp_at + 2],
-  }
-end
+local life, version, write = ARGV[stamp_at], tonumber(ARGV[stamp_at + 1]), ARGV[stamp_at + 2]
 local refusal
 if lost then
   refusal = { LOST }
 elseif not active then
   refusal = { finished and IS_FINISHED or MISSING }
-elseif not hold and lock.lease then
-  refusal = { LOCKED, lock.lease.holder, lock.lease.till - ms }
-elseif stamp and (stamp.version ~= active.version or stamp.life ~= active.life
-  or stamp.write ~= active.write) then
-  refusal = { STALE, active.version, active.life == stamp.life and 1 or 0 }
+elseif not hold and lock.ticket ~= NO_ID then
+  refusal = { LOCKED, lock.holder, lock.till - ms }
+elseif version and (version ~= active.version or life ~= active.life or write ~= active.write) then
+  refusal = { STALE, active.version, active.life == life and 1 or 0 }
 end
 -- A repeat that is refused may have been done before others came.
-if refusal and age > 0 and stamp then
-  local record = active and active.life == stamp.life and active
-    or finished and finished.life == stamp.life and finished
+if refusal and age > 0 and version then
+  local record = active and active.life == life and active
+    or finished and finished.life == life and finished
   local perhaps
   if record then
-    perhaps = record.version > stamp.version + 1
+    perhaps = record.version > version + 1
   else
     --#include past
     perhaps = is_past

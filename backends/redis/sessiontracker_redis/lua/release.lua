@@ -1,5 +1,6 @@
 -- Release: ticket, life, age.
---#include clock
+--#include base
+--#include store
 --#include record
 --#include lock
 --#include leave

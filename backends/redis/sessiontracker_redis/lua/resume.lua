@@ -1,5 +1,6 @@
 -- Resume: id, life, hold, age.
---#include clock
+--#include base
+--#include store
 --#include record
 --#include lock
 local id, life, age = ARGV[2], ARGV[3], tonumber(ARGV[8])
@@ -22,19 +23,19 @@ end
 if not finished or (life ~= '' and life ~= finished.life) then
   return { MISSING }
 end
-if not hold and lock.lease then
-  return { LOCKED, lock.lease.holder, lock.lease.till - ms }
+if not hold and lock.ticket ~= NO_ID then
+  return { LOCKED, lock.holder, lock.till - ms }
 end
-local payload = string.sub(redis.call('GET', F), SIZE + finished.size + 1)
+local payload = sub(call('GET', F), SIZE + finished.size + 1)
 active, finished = finished, nil
 if active.ends < FOREVER then -- it was finished when it was updated last
-  active.ends = math.min(active.ends - active.updated + ms, FOREVER)
+  active.ends = min(active.ends - active.updated + ms, FOREVER)
 end
 active.version, active.write, active.updated = active.version + 1, id, ms
 --#include slide
 --#include register
 active_lasts, finished_lasts = put(A, active, payload), 0
-redis.call('DEL', F)
+call('DEL', F)
 --#include remember
 --#include commit
 return fixed(active) .. active.owner .. payload

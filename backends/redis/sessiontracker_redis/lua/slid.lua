@@ -1,6 +1,6 @@
 -- The active session, `text`, slides if that is due, by `every`.
 if due(active.slid, active.idle, every) then
   --#include slide
-  text = fixed(active) .. string.sub(text, SIZE + 1)
+  text = fixed(active) .. sub(text, SIZE + 1)
   slid = true
 end

@@ -1,3 +1,3 @@
 -- The active session's idle timeout begins anew.
 active.slid = ms
-active.expires = active.idle > 0 and math.min(ms + active.idle, active.ends) or active.ends
+active.expires = active.idle > 0 and min(ms + active.idle, active.ends) or active.ends

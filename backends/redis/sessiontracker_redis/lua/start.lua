@@ -1,6 +1,7 @@
 -- Start: id, payload, owner, idle, absolute, read, touch_every, hold, age, and what is adopted:
 -- life, version, started, slid, idle, ends, expires.
---#include clock
+--#include base
+--#include store
 --#include record
 --#include lock
 local whole, matters, hold_at, changed = true, true, 9, false
@@ -42,8 +43,8 @@ else
   if lost then
     return { LOST }
   end
-  if not hold and lock.lease then
-    return { LOCKED, lock.lease.holder, lock.lease.till - ms }
+  if not hold and lock.ticket ~= NO_ID then
+    return { LOCKED, lock.holder, lock.till - ms }
   end
   --#include begin
   if adopts then

@@ -1,5 +1,6 @@
 -- Touch: life.
---#include clock
+--#include base
+--#include store
 --#include record
 --#include lock
 local whole, matters, changed = false, false, true
@@ -13,4 +14,4 @@ end
 --#include slide
 --#include put_slid
 --#include commit
-return { SAVED, fixed(active) .. active.owner }
+return fixed(active) .. active.owner
