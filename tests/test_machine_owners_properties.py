@@ -227,7 +227,9 @@ class Owners(RuleBasedStateMachine):
         elif isinstance(outcome, Found):
             self.check_shared(outcome.shared)
             if isinstance(operation, Finish):
-                self.live.pop(name, None)
+                # A repeat tells what it did; another session may have begun here since.
+                if not operation.age or name not in self.listed():
+                    self.live.pop(name, None)
             elif not getattr(operation, "finished", False):
                 self.began_at(name, outcome.meta, ())
         elif isinstance(outcome, Saved):
