@@ -13,7 +13,13 @@ from sqlalchemy.exc import ArgumentError
 
 from sessiontracker.backend import BackendOptions, ConfigurationError, mask, parse_duration
 
-__all__ = ["Options"]
+__all__ = [
+    "Options",
+    "check_clock",
+    "check_create_tables",
+    "check_table_prefix",
+    "check_timeout",
+]
 
 _SYNCHRONOUS = ("off", "normal", "full", "extra")
 _KNOWN = ("timeout", "synchronous", "table_prefix", "create_tables", "clock")
@@ -69,7 +75,8 @@ def _url(where: str, text: str | None) -> URL:
     if url.get_backend_name() != "sqlite":
         raise ConfigurationError(
             f"{where}.url: {url.get_backend_name()!r} is no database that this version of "
-            'sessiontracker-sql supports: it knows SQLite, as "sqlite:///sessions.db"'
+            'sessiontracker-sql supports: it knows SQLite and PostgreSQL, as "sqlite:///sessions.db" and '
+            '"postgresql://user@host/database"'
         )
     return url
 
@@ -91,7 +98,7 @@ def _path(where: str, url: URL) -> Path:
 # Each option -----------------------------------------------------------------
 
 
-def _timeout(where: str, value: object) -> float:
+def check_timeout(where: str, value: object) -> float:
     ms = parse_duration(float(value) if _is_number(value) else value, path=where)
     if not ms:
         raise ConfigurationError(f'{where}: {value!r} leaves no time: write one like "5s"')
@@ -109,7 +116,7 @@ def _synchronous(where: str, value: object) -> str:
     return value.lower()
 
 
-def _table_prefix(where: str, value: object) -> str:
+def check_table_prefix(where: str, value: object) -> str:
     if not isinstance(value, str) or not value.isidentifier() or not value.isascii():
         raise ConfigurationError(
             f'{where}: {value!r} cannot begin a table\'s name: write one like "sessiontracker_"'
@@ -117,7 +124,7 @@ def _table_prefix(where: str, value: object) -> str:
     return value
 
 
-def _create_tables(where: str, value: object) -> bool:
+def check_create_tables(where: str, value: object) -> bool:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if not isinstance(value, bool):
@@ -125,16 +132,16 @@ def _create_tables(where: str, value: object) -> bool:
     return value
 
 
-def _clock(where: str, value: object) -> Callable[[], int]:
+def check_clock(where: str, value: object) -> Callable[[], int]:
     if not callable(value):
         raise ConfigurationError(f"{where}: give a callable that returns µs since 1970")
     return cast("Callable[[], int]", value)
 
 
 _CHECKS: dict[str, Callable[[str, object], Any]] = {
-    "timeout": _timeout,
+    "timeout": check_timeout,
     "synchronous": _synchronous,
-    "table_prefix": _table_prefix,
-    "create_tables": _create_tables,
-    "clock": _clock,
+    "table_prefix": check_table_prefix,
+    "create_tables": check_create_tables,
+    "clock": check_clock,
 }

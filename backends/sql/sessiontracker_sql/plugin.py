@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from sessiontracker.backend import (
+    AsyncBackend,
     AsyncThreadedBackend,
+    Backend,
     BackendOptions,
     Capability,
     LockingPlugin,
@@ -12,7 +14,11 @@ from sessiontracker.backend import (
     hookimpl,
 )
 
+from ._async.backend import AsyncServerBackend
+from ._sync.backend import ServerBackend
 from .options import Options
+from .server_options import ServerOptions, kind_of, need_driver
+from .servers import server_of
 from .sqlite import SQLiteStore
 
 __all__ = ["sessiontracker_locking", "sessiontracker_storage"]
@@ -28,12 +34,20 @@ _CAPABILITIES = frozenset(
 )
 
 
-def _open_async(options: BackendOptions) -> AsyncThreadedBackend:
-    return AsyncThreadedBackend(SQLiteStore(Options.of(options)))
+def _open_async(options: BackendOptions) -> AsyncBackend:
+    if kind_of(options.url) is None:
+        return AsyncThreadedBackend(SQLiteStore(Options.of(options)))
+    on_server = ServerOptions.of(options)
+    need_driver(on_server, asynchronous=True)
+    return AsyncServerBackend(server_of(on_server), on_server)
 
 
-def _open_sync(options: BackendOptions) -> ThreadedBackend:
-    return ThreadedBackend(SQLiteStore(Options.of(options)))
+def _open_sync(options: BackendOptions) -> Backend:
+    if kind_of(options.url) is None:
+        return ThreadedBackend(SQLiteStore(Options.of(options)))
+    on_server = ServerOptions.of(options)
+    need_driver(on_server, asynchronous=False)
+    return ServerBackend(server_of(on_server), on_server)
 
 
 @hookimpl

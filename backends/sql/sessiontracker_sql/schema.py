@@ -17,9 +17,13 @@ __all__ = ["Tables"]
 
 
 class Tables:
-    """The tables under a common prefix. ``metadata`` holds them all."""
+    """The tables under a common prefix. ``metadata`` holds them all.
 
-    def __init__(self, prefix: str = "sessiontracker_") -> None:
+    With ``revisions``, each row says which write left it so: for databases that others write
+    to between our reading a row and our writing it.
+    """
+
+    def __init__(self, prefix: str = "sessiontracker_", *, revisions: bool = False) -> None:
         self.metadata = MetaData()
         self.keys = Table(
             f"{prefix}keys",
@@ -27,6 +31,7 @@ class Tables:
             Column("type", _bytes(255), primary_key=True),
             Column("scope", _bytes(64), primary_key=True),
             Column("key", _bytes(1025), primary_key=True),
+            *[Column("revision", BigInteger, nullable=False)] * revisions,
             *_session("active"),
             *_session("finished"),
             Column("finished_finished", BigInteger),

@@ -1,0 +1,130 @@
+# Generated from backends/sql/sessiontracker_sql/_async/connections.py by scripts/generate_sync.py: edit that.
+"""Dedicated connections: taken for a batch, made anew when lost, checked whenever made."""
+
+from __future__ import annotations
+
+import os
+import random
+from time import monotonic
+from typing import TypeVar
+
+from sessiontracker.backend import BackendError
+
+from ..server import Server
+from ..server_options import ServerOptions
+from ..talk import LostError, NotConnectedError, Pause, ServerError, Talk
+from .runtime import Connection, connect, sleep
+
+__all__ = ["Connections"]
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0  # s
+
+# A parent's connections, in a child: closing them would end them for the parent, too.
+_abandoned: list[Connection] = []
+
+
+class Connections:
+    """As many connections as there are batches in flight; those between batches are kept.
+
+    After a failure to connect, nobody tries again before a pause is over, which grows and is
+    never twice the same: a server that comes back is not run over by all its clients.
+    """
+
+    def __init__(self, server: Server, options: ServerOptions) -> None:
+        self._server = server
+        self._options = options
+        self._idle: list[Connection] = []
+        self._process = os.getpid()
+        self._failure: Exception | None = None
+        self._pause = 0.0
+        self._next_try = 0.0
+
+    def _take(self) -> Connection:
+        """A connection for one talk. Raises: NotConnectedError."""
+        if self._process != os.getpid():
+            _abandoned.extend(self._idle)
+            self._idle = []
+            self._process = os.getpid()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable:
+                return connection
+            connection.drop()
+        return self.connect()
+
+    def _give_back(self, connection: Connection) -> None:
+        if connection.is_usable and self._process == os.getpid():
+            self._idle.append(connection)
+
+    def connect(self) -> Connection:
+        """A new connection, to a server that can be written to. Raises: NotConnectedError."""
+        if self._failure is not None and monotonic() < self._next_try:
+            raise NotConnectedError(self._failure)
+        try:
+            connection = self._connect()
+        except NotConnectedError as error:
+            self._fail(error.error)
+            raise
+        except (ServerError, LostError, BackendError) as error:
+            self._fail(error)
+            raise NotConnectedError(error) from error
+        self._failure, self._pause = None, 0.0
+        return connection
+
+    def _connect(self) -> Connection:
+        connection = connect(self._options)
+        try:
+            greeting = self._server.greet(connection.own)
+            connection.prepares = self._talk(greeting, connection)
+        except BaseException:
+            connection.drop()
+            raise
+        return connection
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+        self._next_try = monotonic() + self._pause * random.uniform(0.5, 1.0)
+
+    def hold(self, talk: Talk[T]) -> T:
+        """What ``talk`` comes to, on one connection. Raises: NotConnectedError; what it raises."""
+        connection = self._take()
+        try:
+            return self._talk(talk, connection)
+        finally:
+            self._give_back(connection)
+
+    def _talk(self, talk: Talk[T], connection: Connection) -> T:
+        """Ask what ``talk`` wants to know, and tell it."""
+        timeout = self._options.timeout
+        try:
+            said = next(talk)
+            while True:
+                try:
+                    if isinstance(said, Pause):
+                        sleep(said.seconds)
+                        said = next(talk)
+                        continue
+                    answer = connection.ask(said, timeout)
+                except ServerError as error:
+                    if self._server.is_stale(error):
+                        connection.drop()
+                    said = talk.throw(error)
+                except LostError as error:
+                    said = talk.throw(error)
+                else:
+                    said = talk.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        except (BackendError, ServerError, LostError):
+            raise
+        except BaseException:  # in the middle of whatever it was
+            connection.drop()
+            raise
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()

@@ -1,0 +1,243 @@
+"""What the drivers offer threads: psycopg. By hand; ``_async`` has its twin of an event loop."""
+
+from __future__ import annotations
+
+import re
+import select
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from struct import Struct, pack
+from struct import error as struct_error
+from time import monotonic, sleep
+from typing import Any
+
+from .. import sqlstates
+from ..server_options import ServerOptions
+from ..talk import Answer, LostError, NotConnectedError, Query, ServerError
+
+__all__ = ["Connection", "Worker", "connect", "sleep"]
+
+_STOPPING = 5.0  # s
+_HEARING = 0.2  # s
+
+
+class Connection:
+    """One connection to PostgreSQL, by psycopg."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self._cursor = driver.cursor(binary=True)
+        self.own = driver.info.backend_pid
+        self.prepares = False
+        """Whether statements may be prepared: no pooler is between us and the server."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the connection is still there, as far as one can see."""
+        if self._driver.closed:
+            return False
+        poll = select.poll()
+        poll.register(self._driver.fileno(), select.POLLIN)
+        return not poll.poll(0)  # what an idle connection has to say is that it ends
+
+    def ask(self, query: Query, timeout: float) -> Answer:
+        """The answer, within ``timeout`` s. Raises: ServerError, LostError."""
+        import psycopg
+
+        cursor = self._cursor
+        self._driver.until = monotonic() + timeout
+        try:
+            cursor.execute(
+                query.text, _packed(query), prepare=True if self.prepares else None, binary=True
+            )
+            return Answer(cursor.fetchall() if cursor.description is not None else ())
+        except (OverflowError, ValueError, TypeError, struct_error, psycopg.DataError) as error:
+            raise ServerError(getattr(error, "sqlstate", None) or "22000", str(error)) from error
+        except psycopg.Error as error:
+            code = error.sqlstate
+            if code is None or sqlstates.is_lost(code):
+                self.drop()
+                raise LostError(str(error) or repr(error)) from error
+            raise ServerError(code, str(error)) from error
+        except OSError as error:
+            self.drop()
+            raise LostError(str(error) or repr(error)) from error
+        except BaseException:
+            self.drop()
+            raise
+
+    def listen(self, channel: str) -> None:
+        """Begin to listen. Raises: LostError, ServerError."""
+        quoted = channel.replace('"', '""')
+        self.ask(Query(f'LISTEN "{quoted}"'), _STOPPING)
+
+    def hear(self) -> list[str]:
+        """What is said on the channel next; nothing within a while. Raises: LostError."""
+        import psycopg
+
+        try:
+            self._driver.until = monotonic() + 2 * _HEARING
+            heard = self._driver.notifies(timeout=_HEARING, stop_after=1)
+            return [notify.payload for notify in heard]
+        except (psycopg.Error, OSError) as error:
+            self.drop()
+            raise LostError(str(error) or repr(error)) from error
+
+    def drop(self) -> None:
+        """Close the connection at once, whatever is under way in it."""
+        self._driver.close()
+
+    def close(self) -> None:
+        """Close the connection, and say so to the server."""
+        self._driver.close()
+
+
+def connect(options: ServerOptions) -> Connection:
+    """A new connection. Raises: NotConnectedError, ServerError."""
+    import psycopg
+
+    connecting = {
+        "connect_timeout": max(2, round(options.timeout)),
+        "autocommit": True,
+        "prepare_threshold": None,
+        "cursor_factory": psycopg.RawCursor,
+        **options.connect_args,
+    }
+    try:
+        driver = _connection_class().connect(options.dsn, **connecting)
+    except psycopg.Error as error:
+        if error.sqlstate:
+            raise ServerError(error.sqlstate, str(error)) from error
+        raise NotConnectedError(error) from error
+    except OSError as error:
+        raise NotConnectedError(error) from error
+    return Connection(driver)
+
+
+@cache
+def _connection_class() -> Any:
+    """psycopg's connection, with a deadline for every answer, which it has none for."""
+    import psycopg
+
+    class Timed(psycopg.Connection[Any]):
+        until: float | None = None
+
+        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            if timeout is None and self.until is not None:
+                timeout = max(0.001, self.until - monotonic())
+            return super().wait(gen, interval, timeout)
+
+    for packed, number in _OIDS.items():
+        psycopg.adapters.register_dumper(packed, _dumper(number))
+    return Timed
+
+
+# Arrays ----------------------------------------------------------------------
+#
+# psycopg asks every element of a list for its type; here it is known.
+
+
+class _Bytes(bytes):
+    """An array of bytea, as the server reads it."""
+
+
+class _Integers(bytes):
+    """An array of bigint."""
+
+
+class _Booleans(bytes):
+    """An array of boolean."""
+
+
+class _Integer(bytes):
+    """A bigint."""
+
+
+_OIDS: dict[type, int] = {_Bytes: 1001, _Integers: 1016, _Booleans: 1000, _Integer: 20}
+_PARAMETER = re.compile(r"\$(\d+)::(\w+(?:\[\])?)")
+_HEAD = Struct("!iiIii")  # dimensions, has nulls, type of the elements, how many, from
+_NULL = pack("!i", -1)
+_LENGTH = Struct("!i").pack
+_BIGINT = Struct("!iq").pack
+_BOOLEANS = {False: pack("!i?", 1, False), True: pack("!i?", 1, True)}
+
+
+def _dumper(number: int) -> Any:
+    from psycopg.adapt import Dumper
+    from psycopg.pq import Format
+
+    class AsIs(Dumper):
+        format = Format.BINARY
+        oid = number
+
+        def dump(self, obj: Any) -> Any:
+            return obj
+
+    return AsIs
+
+
+@cache
+def _types(text: str) -> Sequence[str]:
+    """The types of a statement's parameters, each of which it states."""
+    stated = {int(number): type for number, type in _PARAMETER.findall(text)}
+    return [stated[number] for number in sorted(stated)]
+
+
+def _packed(query: Query) -> Sequence[Any]:
+    arguments = query.arguments
+    if not arguments:
+        return ()
+    return [_PACKERS[type](each) for type, each in zip(_types(query.text), arguments, strict=True)]
+
+
+def _array(oid: int, elements: Sequence[bytes]) -> bytes:
+    return _HEAD.pack(1, 1, oid, len(elements), 1) + b"".join(elements)
+
+
+def _bytes(values: Sequence[bytes | None]) -> _Bytes:
+    return _Bytes(
+        _array(17, [_NULL if each is None else _LENGTH(len(each)) + each for each in values])
+    )
+
+
+def _integers(values: Sequence[int | None]) -> _Integers:
+    return _Integers(_array(20, [_NULL if each is None else _BIGINT(8, each) for each in values]))
+
+
+def _booleans(values: Sequence[bool]) -> _Booleans:
+    return _Booleans(_array(16, [_BOOLEANS[each] for each in values]))
+
+
+def _integer(value: int | None) -> _Integer | None:
+    return None if value is None else _Integer(pack("!q", value))
+
+
+_PACKERS: dict[str, Callable[[Any], Any]] = {
+    "bytea[]": _bytes,
+    "bigint[]": _integers,
+    "boolean[]": _booleans,
+    "bigint": _integer,
+    "bytea": lambda value: value,
+    "text": lambda value: value,
+}
+
+
+class Worker:
+    """One daemon thread, which works until what it waits for is closed."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, work: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=work, name="sessiontracker sql", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(_STOPPING)

@@ -1,0 +1,322 @@
+"""PostgreSQL: a batch is one statement over arrays, to read and to write."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Dialect, LargeBinary
+from sqlalchemy.dialects import postgresql
+
+from sessiontracker.backend import BackendError, operations
+
+from . import sqlstates
+from .optimistic import Change, Place, Row, read_row
+from .rows import ALL, BODY, COLUMNS, FINISHED, changed, values_of
+from .schema import Tables
+from .talk import Query, ServerError, Talk
+from .versions import check_columns, refuse_to_create, usable
+
+__all__ = ["PostgreSQL"]
+
+_OLDEST = 130_000
+_NONE = (None,) * len(COLUMNS)
+_DEFAULT_LOCK_TIMEOUT = "100ms"
+
+# What a plan that was made while a table was small must not turn to, as long as it is kept;
+# and what the administrator's defaults may have set to something else.
+_SETTINGS = {
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "statement_timeout": "0",
+}
+
+
+_PLACES = "unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS g(type, scope, key)"
+_HERE = "k.type = g.type AND k.scope = g.scope AND k.key = g.key"
+
+
+def _us(moment: str) -> str:
+    return f"(extract(epoch FROM {moment}) * 1000000)::bigint"
+
+
+def _ms(moment: str) -> str:
+    return f"(extract(epoch FROM {moment}) * 1000)::bigint"
+
+
+class PostgreSQL:
+    """The statements, for tables of this name. Times are in µs, or ms where it says so."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self._dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        quote = self._dialect.identifier_preparer.format_table
+        self._keys, self._schema = quote(tables.keys), quote(tables.schema)
+        self.channel = f"{tables.keys.name}_wake"[-63:]
+        # `now()` is when the transaction began, before its snapshot was taken.
+        self._clock = (
+            f"SELECT coalesce($1::bigint, {_us('now()')}) AS before, "
+            f"coalesce($1::bigint, {_us('clock_timestamp()')}) AS after"
+        )
+        self._load = self._loading(COLUMNS)
+        bare = [
+            f"CASE WHEN k.{name} IS NULL THEN NULL ELSE ''::bytea END"
+            if _is_payload(name)
+            else name
+            for name in COLUMNS
+        ]
+        self._load_bare = self._loading(bare)
+        self._write = self._writing(notify=False)
+        self._write_and_notify = self._writing(notify=True)
+        self._page = (
+            f"SELECT {_us('now()')}, type, scope, key, {', '.join(COLUMNS)} FROM {self._keys} "
+            "WHERE type = $1::bytea AND (scope, key) > ($2::bytea, $3::bytea) "
+            "ORDER BY scope, key LIMIT $4::bigint"
+        )
+        self._holders = (
+            f"SELECT k.lease_ticket FROM {_PLACES} JOIN {self._keys} k ON {_HERE} "
+            "WHERE k.lease_ticket IS NOT NULL"
+        )
+        self._due = (
+            f"SELECT type, scope, key FROM {self._keys} "
+            f"WHERE due <= coalesce($1::bigint, {_us('now()')}) / 1000 "
+            "ORDER BY due LIMIT $2::bigint"
+        )
+
+    # A connection ----------------------------------------------------------------
+
+    def greet(self, own: Any) -> Talk[bool]:
+        [[process, version, replica, read_only]] = (
+            yield Query(
+                "SELECT pg_backend_pid(), current_setting('server_version_num')::bigint, "
+                "pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
+            )
+        ).rows
+        if version < _OLDEST:
+            raise BackendError(
+                f"the server is PostgreSQL {version // 10_000}: 13 is the oldest that can be used"
+            )
+        if replica or read_only:
+            raise BackendError(
+                "the server is a replica, or else takes no writes: name the primary in the url"
+                if replica
+                else "the server takes no writes by default (default_transaction_read_only): name "
+                "one that does in the url, or have it set for this user"
+            )
+        # A pooler such as PgBouncer makes up what it calls the server's process, and the next
+        # transaction may be another server's: nothing may be left there.
+        direct = bool(process == own)
+        if direct:
+            settings = ", ".join(
+                f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items()
+            )
+            yield Query(f"SELECT {settings}")
+        return direct
+
+    def clock(self) -> Talk[int]:
+        answer = yield Query(f"SELECT {_us('clock_timestamp()')}")
+        return int(answer.rows[0][0])
+
+    # Batches ---------------------------------------------------------------------
+
+    def load(
+        self, places: Sequence[Place], now: int | None, *, payloads: bool = True
+    ) -> Talk[Mapping[Place, Row | str]]:
+        text = self._load if payloads else self._load_bare
+        types, scopes, keys = zip(*places, strict=True)
+        answer = yield Query(text, (now, types, scopes, keys))
+        found: dict[Place, Row | str] = {}
+        for n, before, after, revision, *values in answer.rows:
+            place = places[n - 1]
+            try:
+                found[place] = read_row(place[2].decode(), values, revision, (before, after))
+            except ValueError as error:
+                found[place] = str(error)
+        return found
+
+    def _loading(self, columns: Sequence[str]) -> str:
+        return (
+            f"WITH clock AS MATERIALIZED ({self._clock}) "
+            f"SELECT g.n, c.before, c.after, k.revision, {', '.join(columns)} "
+            "FROM clock c CROSS JOIN unnest($2::bytea[], $3::bytea[], $4::bytea[]) "
+            "WITH ORDINALITY AS g(type, scope, key, n) "
+            f"LEFT JOIN {self._keys} k "
+            f"ON {_HERE}"
+        )
+
+    def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
+        wakes = any(change.wake for change in changes)
+        given = zip(*map(_given, changes), strict=True)
+        answer = yield Query(
+            self._write_and_notify if wakes else self._write, (now, *map(list, given))
+        )
+        return {row[0] for row in answer.rows}
+
+    def _writing(self, *, notify: bool) -> str:
+        """Rows that are as they were read are locked, unless somebody else has them locked, and
+        then written; what would have to wait is left out."""
+        given = {
+            "type": "bytea", "scope": "bytea", "key": "bytea", "before": "bigint",
+            "revision": "bigint", "until": "bigint", "wake": "bigint", "gone": "boolean",
+            "new_active": "boolean", "new_finished": "boolean",
+            **{name: _type_of(self.tables, name) for name in COLUMNS},
+        }  # fmt: skip
+        arrays = ", ".join(f"${n}::{type}[]" for n, type in enumerate(given.values(), 2))
+        names = ", ".join(given)
+        in_time = f"coalesce($1::bigint / 1000, {_ms('clock_timestamp()')}) < g.until"
+        sets = ", ".join(f"{name} = {_new(name)}" for name in ("revision", *COLUMNS))
+        all_names = ", ".join(("type", "scope", "key", "revision", *COLUMNS))
+        all_given = ", ".join(
+            f"g.{name}" for name in ("type", "scope", "key", "revision", *COLUMNS)
+        )
+        # A new row whose key a transaction has that is still open would wait for its end.
+        lock_timeout = f"(SELECT set_config('lock_timeout', '{_DEFAULT_LOCK_TIMEOUT}', true)) <> ''"
+        done = (
+            "SELECT revision FROM updated UNION ALL SELECT revision FROM deleted "
+            "UNION ALL SELECT revision FROM inserted"
+        )
+        if notify:
+            done = (
+                "SELECT g.revision, CASE WHEN g.wake <> 0 "
+                f"THEN pg_notify('{self.channel}', g.wake::text)::text END "
+                f"FROM ({done}) d JOIN given g ON g.revision = d.revision"
+            )
+        return (
+            f"WITH given AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS g({names})), "
+            "locked AS MATERIALIZED (SELECT g.revision "
+            f"FROM given g JOIN {self._keys} k ON {_HERE} "
+            "WHERE k.revision = g.before FOR UPDATE OF k SKIP LOCKED), "
+            f"updated AS (UPDATE {self._keys} k SET {sets} "
+            "FROM given g JOIN locked l ON l.revision = g.revision "
+            f"WHERE {_HERE} AND NOT g.gone AND {in_time} RETURNING k.revision), "
+            f"deleted AS (DELETE FROM {self._keys} k "
+            "USING given g JOIN locked l ON l.revision = g.revision "
+            f"WHERE {_HERE} AND g.gone AND {in_time} RETURNING g.revision), "
+            f"inserted AS (INSERT INTO {self._keys} ({all_names}) SELECT {all_given} FROM given g "
+            f"WHERE g.before IS NULL AND {lock_timeout} AND {in_time} "
+            "ORDER BY g.type, g.scope, g.key ON CONFLICT DO NOTHING RETURNING revision) "
+            f"{done}"
+        )
+
+    # The store as a whole --------------------------------------------------------
+
+    def page(self, scan: operations.Scan, after: tuple[bytes, bytes]) -> Talk[Sequence[Any]]:
+        answer = yield Query(self._page, (scan.type.encode(), *after, scan.limit))
+        return [(*row[:4], row[4:]) for row in answer.rows]
+
+    def due(self, limit: int, now: int | None) -> Talk[Sequence[Place]]:
+        answer = yield Query(self._due, (now, limit))
+        return [(type, scope, key) for type, scope, key in answer.rows]
+
+    def leave(self, places: Sequence[Place]) -> Talk[None]:
+        yield Query(
+            f"UPDATE {self._keys} k SET due = {operations.FOREVER} FROM {_PLACES} WHERE {_HERE}",
+            list(zip(*places, strict=True)),
+        )
+
+    def holders(self, places: Sequence[Place]) -> Talk[Collection[int]]:
+        answer = yield Query(self._holders, list(zip(*places, strict=True)))
+        return [ticket for (ticket,) in answer.rows]
+
+    # The tables ------------------------------------------------------------------
+
+    def migrate(self, *, create: bool) -> Talk[None]:
+        """One transaction a step: of two who begin at once, one finds that it was done."""
+        tables, newest = self.tables, len(self.tables.steps())
+        for _ in range(newest + 10):
+            version = yield from self._version()
+            if version >= newest:
+                break
+            if not create:
+                raise refuse_to_create(tables, version)
+            try:
+                yield Query("BEGIN")
+                for ddl in tables.steps()[version]:
+                    yield Query(str(ddl.compile(dialect=self._dialect)))
+                yield Query(
+                    f"INSERT INTO {self._schema} (version, oldest) VALUES ($1::bigint, $2::bigint)",
+                    (version + 1, tables.oldest),
+                )
+                yield Query("COMMIT")
+            except ServerError as error:
+                yield Query("ROLLBACK")
+                if error.code not in sqlstates.DONE_BY_ANOTHER:
+                    raise
+        yield from self._check_columns()
+
+    def _version(self) -> Talk[int]:
+        """The version of the tables; 0 if there are none."""
+        present: list[bool] = []
+        for table in (self._keys, self._schema):
+            answer = yield Query("SELECT to_regclass($1::text) IS NOT NULL", (table,))
+            present.append(bool(answer.rows[0][0]))
+        if not any(present):
+            return 0
+        found = None
+        if all(present):
+            answer = yield Query(
+                f"SELECT version, oldest FROM {self._schema} ORDER BY version DESC LIMIT 1"
+            )
+            found = answer.rows[0] if answer.rows else None
+        return usable(self.tables, found)
+
+    def _check_columns(self) -> Talk[None]:
+        answer = yield Query(
+            "SELECT attname::text FROM pg_attribute "
+            "WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped",
+            (self._keys,),
+        )
+        check_columns(self.tables, {name for (name,) in answer.rows})
+
+    # Errors ----------------------------------------------------------------------
+
+    is_passing = staticmethod(sqlstates.is_passing)
+    is_own = staticmethod(sqlstates.is_own)
+    is_stale = staticmethod(sqlstates.is_stale)
+    reason = staticmethod(sqlstates.reason)
+    refusal = staticmethod(sqlstates.refusal)
+
+
+def _given(change: Change) -> tuple[Any, ...]:
+    """What the statement is given for ``change``, in its order."""
+    place, row, key = change.place, change.row, change.key
+    if key is None:
+        return (
+            *place, row.revision, change.revision, change.until, change.wake,
+            True, False, False, *_NONE,
+        )  # fmt: skip
+    old = change.old
+    groups = ALL if old is None else changed(old, key)
+    values = values_of(key, change.due, ALL)
+    if not groups & BODY:
+        values[_ACTIVE_PAYLOAD] = None
+    if not groups & FINISHED:
+        values[_FINISHED_PAYLOAD] = None
+    return (
+        *place, row.revision, change.revision, change.until, change.wake,
+        False, bool(groups & BODY), bool(groups & FINISHED), *values,
+    )  # fmt: skip
+
+
+_ACTIVE_PAYLOAD, _FINISHED_PAYLOAD = map(COLUMNS.index, ("active_payload", "finished_payload"))
+
+
+def _is_payload(name: str) -> bool:
+    return name.endswith("_payload")
+
+
+def _new(name: str) -> str:
+    """A column as it will be. A payload that stays is not sent."""
+    if not _is_payload(name):
+        return f"g.{name}"
+    place = name.removesuffix("_payload")
+    return f"CASE WHEN g.new_{place} THEN g.{name} ELSE k.{name} END"
+
+
+def _type_of(tables: Tables, name: str) -> str:
+    return "bytea" if isinstance(tables.keys.c[name].type, LargeBinary) else "bigint"

@@ -1,0 +1,131 @@
+"""What a configuration says of a database server: checked, with messages that name the setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from sessiontracker.backend import BackendOptions, ConfigurationError, mask
+
+from .options import check_clock, check_create_tables, check_table_prefix, check_timeout
+
+__all__ = ["SERVERS", "ServerOptions", "kind_of", "need_driver"]
+
+SERVERS = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+}
+"""The kind of server, by what its URL begins with."""
+
+_DRIVERS = {"postgresql": ("asyncpg", "psycopg")}
+_OPTIONS = ("timeout", "table_prefix", "create_tables", "clock", "connect_args", "listen_url")
+_FOR_THE_LISTENER = "postgresql"
+
+
+class ServerOptions(Struct, frozen=True, kw_only=True):
+    """A server, and how to use it.
+
+    ``connect_args``: what the driver is given beside the ``url`` when it connects. ``timeout``:
+    for how many seconds an answer is waited for. ``listen_url``: where to listen for hints,
+    if a pooler is in between. ``clock``: µs since 1970, for tests.
+    """
+
+    where: str
+    url: URL
+    connect_args: Mapping[str, Any] = {}
+    listen_url: URL | None = None
+    timeout: float = 5.0
+    table_prefix: str = "sessiontracker_"
+    create_tables: bool = True
+    clock: Callable[[], int] | None = None
+
+    @property
+    def dsn(self) -> str:
+        """The URL as libpq reads it."""
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    @property
+    def to_listen(self) -> ServerOptions:
+        """The same, for a connection that listens."""
+        return self if self.listen_url is None else replace(self, url=self.listen_url)
+
+    @classmethod
+    def of(cls, given: BackendOptions) -> ServerOptions:
+        """Raises: ConfigurationError."""
+        where = f"backends.{given.name}"
+        url = _url(f"{where}.url", given.url)
+        kind = SERVERS[url.get_backend_name()]
+        settings = dict(given.options)
+        for name in settings:
+            if name not in _OPTIONS:
+                raise ConfigurationError(
+                    f"{where}.{name}: there is no such option for a database server; there are "
+                    f"{', '.join(_OPTIONS)} (what the driver takes goes into connect_args)"
+                )
+        # What may stand in the url as well; the rest of its query is the driver's.
+        for name in ("timeout", "table_prefix", "create_tables"):
+            if name in url.query:
+                settings.setdefault(name, url.query[name])
+                url = url.difference_update_query([name])
+        for name, check in _CHECKS.items():
+            if name in settings:
+                settings[name] = check(f"{where}.{name}", settings[name])
+        if "listen_url" in settings and kind != _FOR_THE_LISTENER:
+            raise ConfigurationError(f"{where}.listen_url: only PostgreSQL can be listened to")
+        return cls(where=where, url=url, **settings)
+
+
+def kind_of(text: str | None) -> str | None:
+    """The kind of server that a URL names; None for anything else."""
+    if not text:
+        return None
+    try:
+        return SERVERS.get(make_url(text).get_backend_name())
+    except ArgumentError:
+        return None
+
+
+def need_driver(options: ServerOptions, *, asynchronous: bool) -> None:
+    """Whether the package is there that connects. Raises: ConfigurationError."""
+    kind = SERVERS[options.url.get_backend_name()]
+    driver = _DRIVERS[kind][0 if asynchronous else 1]
+    if find_spec(driver) is None:
+        raise ConfigurationError(
+            f"{options.where}.url: the package {driver} is not installed, which connects to "
+            f'{options.url.get_backend_name()}: pip install "sessiontracker[{kind}]"'
+        )
+
+
+def _url(where: str, text: object) -> URL:
+    try:
+        url = make_url(text) if isinstance(text, str) else None
+    except ArgumentError:
+        url = None
+    if url is None or url.get_backend_name() not in SERVERS:
+        raise ConfigurationError(
+            f"{where}: {mask(str(text))!r} is no URL of a database server: write one like "
+            '"postgresql://user@host/database"'
+        )
+    return url
+
+
+def _connect_args(where: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{where}: {value!r} is no table of what the driver takes")
+    return value
+
+
+_CHECKS: dict[str, Callable[[str, object], Any]] = {
+    "timeout": check_timeout,
+    "table_prefix": check_table_prefix,
+    "create_tables": check_create_tables,
+    "clock": check_clock,
+    "connect_args": _connect_args,
+    "listen_url": _url,
+}

@@ -1,0 +1,221 @@
+"""What is done on a server: batches of steps, pages, and what is due to be reaped."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
+from typing import NamedTuple
+
+import msgspec
+
+from sessiontracker.backend import BackendError, operations, state
+
+from .optimistic import Batch, Change, Place, Row, change_of
+from .rows import decode
+from .server import Server
+from .talk import LostError, Pause, ServerError, Talk
+
+__all__ = ["Done", "carry_out", "outcome_of", "page", "reap"]
+
+_log = logging.getLogger("sessiontracker")
+_decode_cursor = msgspec.json.Decoder(tuple[bytes, bytes]).decode
+
+Clock = Callable[[], int] | None
+"""A clock in the place of the server's, in µs, for tests."""
+
+_PATIENCE = 0.25
+"""For how long, in seconds, a key is tried that others are at; then its steps are `Unavailable`,
+their neighbours are answered, and the tracker asks again."""
+_LEAST_ROUNDS = 3  # also for one that was held up between them
+_BUSY = (
+    "others kept changing the row, or have it locked: end the transaction that has, or ask for "
+    "less at once under one key"
+)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02  # s
+_MOST_BYTES = 8 * 1024 * 1024  # of payloads in one statement, about
+_REAPED_AT_ONCE = 250  # rows, so that others get in between
+_REAPED_BESIDE = 1_000  # rows of which no session goes: put off, or long empty
+
+
+class Done(NamedTuple):
+    """What a batch came to: its outcomes, and who was given a claim."""
+
+    outcomes: list[operations.Outcome]
+    wakes: list[int]
+
+
+# Batches ---------------------------------------------------------------------
+
+
+def carry_out(
+    server: Server, steps: Sequence[operations.Operation], clock: Clock = None
+) -> Talk[Done]:
+    """The outcomes of ``steps``, each succeeding or failing alone."""
+    batch = Batch(steps)
+    writing = _Writing(server, batch, clock)
+    until = monotonic() + _PATIENCE
+    pause = 0.0
+    rounds = 0
+    while places := batch.places:
+        rounds += 1
+        try:
+            rows = yield from server.load(places, clock and clock())
+            yield from writing.write(batch.decide(rows))
+        except ServerError as error:
+            if not server.is_passing(error):
+                batch.give_up(batch.places, outcome_of(server, error))
+        except LostError as error:  # what was sent to be written has its outcome
+            batch.give_up(batch.places, operations.Unavailable(str(error)))
+        if not batch.places:
+            break
+        if rounds >= _LEAST_ROUNDS and monotonic() >= until:
+            batch.give_up(batch.places, operations.Unavailable(_BUSY))
+        elif pause:
+            yield Pause(pause * random.uniform(0.5, 1.0))
+        pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+    return Done([outcome for outcome in batch.outcomes if outcome is not None], writing.wakes)
+
+
+class _Writing:
+    """What a batch writes, and whom that wakes."""
+
+    def __init__(self, server: Server, batch: Batch, clock: Clock) -> None:
+        self.wakes: list[int] = []
+        self._server = server
+        self._batch = batch
+        self._clock = clock
+        self._alone = False
+
+    def write(self, changes: Sequence[Change]) -> Talk[None]:
+        """Write ``changes``, or have them decided anew. Raises: LostError."""
+        for group in _groups(changes, alone=self._alone):
+            yield from self._write(group)
+
+    def _write(self, group: Sequence[Change]) -> Talk[None]:
+        places = [change.place for change in group]
+        try:
+            done = yield from self._server.write(group, self._clock and self._clock())
+        except LostError as error:
+            self._batch.give_up(places, operations.NoAnswer(str(error)))
+            raise
+        except ServerError as error:
+            if self._server.is_passing(error):
+                self._alone = True  # or a row that is locked for long holds up the others again
+                done = set()
+            elif len(group) > 1 and self._server.is_own(error):
+                for change in group:
+                    yield from self._write([change])
+                return
+            else:
+                self._batch.give_up(places, outcome_of(self._server, error))
+                return
+        self._batch.written(group, done)
+        self.wakes += [each.wake for each in group if each.wake and each.revision in done]
+
+
+def outcome_of(server: Server, error: ServerError) -> operations.Outcome:
+    """What an operation came to that was refused with ``error``; nothing was done."""
+    reason = server.reason(error)
+    if reason is None:
+        return operations.Failed(BackendError(server.refusal(error)))
+    return operations.Unavailable(reason)
+
+
+def _groups(changes: Sequence[Change], *, alone: bool) -> Iterator[Sequence[Change]]:
+    """``changes`` in groups that may be sent at once."""
+    if alone:
+        yield from ([change] for change in changes)
+        return
+    group: list[Change] = []
+    size = 0
+    for change in changes:
+        weight = _weight(change)
+        if group and size + weight > _MOST_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(change)
+        size += weight
+    if group:
+        yield group
+
+
+def _weight(change: Change) -> int:
+    key = change.key
+    if key is None:
+        return 0
+    return sum(len(record.payload) for record in (key.active, key.finished) if record is not None)
+
+
+# The store as a whole --------------------------------------------------------
+
+
+def page(server: Server, scan: operations.Scan, clock: Clock = None) -> Talk[operations.Outcome]:
+    """A page of ``scan``: as many rows as it may hold sessions, of which some may hold none."""
+    after = b"", b""
+    if scan.cursor:
+        try:
+            after = _decode_cursor(scan.cursor)
+        except msgspec.DecodeError:
+            return operations.Failed(
+                BackendError(f"{scan.cursor!r} is no cursor of a scan: begin again without one")
+            )
+    rows = yield from server.page(scan, after)
+    items: list[operations.Item] = []
+    for now, *place, values in rows:
+        try:
+            type, scope, name = (part.decode() for part in place)
+            key, _ = decode(values)
+        except ValueError as error:
+            _log.warning("the row of type, scope and key %r is passed over: %s", place, error)
+            continue
+        settled = state.settle(key, (clock() if clock else now) // 1000)
+        record = settled.finished if scan.finished else settled.active
+        if record is not None:
+            address = operations.Address(type, scope, name)
+            items.append(operations.Item(address, record.meta, record.payload))
+    if len(rows) < scan.limit:
+        return operations.Page(items, "")
+    return operations.Page(items, msgspec.json.encode(rows[-1][2:4]).decode())
+
+
+def reap(server: Server, limit: int, clock: Clock = None) -> Talk[tuple[int, list[int]]]:
+    """Remove ``limit`` sessions that expired, oldest first: how many went, and who was given
+    a claim. What somebody else is at is left."""
+    gone = 0
+    wakes: list[int] = []
+    left = limit + _REAPED_BESIDE
+    while gone < limit and left > 0:
+        most = min(limit - gone, left, _REAPED_AT_ONCE)
+        places = yield from server.due(most, clock and clock())
+        if not places:
+            break
+        rows = yield from server.load(places, clock and clock(), payloads=False)
+        counts: dict[int, int] = {}
+        changes: list[Change] = []
+        broken: list[Place] = []
+        for place in sorted(places):
+            row = rows[place]
+            if isinstance(row, str):
+                _log.warning("the row of type, scope and key %r is passed over: %s", place, row)
+                broken.append(place)
+            elif row.revision is not None:
+                change, count = _swept(place, row)
+                changes.append(change)
+                counts[change.revision] = count
+        if broken:
+            yield from server.leave(broken)
+        done = (yield from server.write(changes, clock and clock())) if changes else set[int]()
+        gone += sum(counts[revision] for revision in done)
+        wakes += [each.wake for each in changes if each.wake and each.revision in done]
+        left -= most
+        if len(places) < most or not (done or broken):
+            break
+    return gone, wakes
+
+
+def _swept(place: Place, row: Row) -> tuple[Change, int]:
+    """``row`` without what expired, and how many sessions that is."""
+    after, count = state.sweep(row.slot, row.after)
+    return change_of(place, place[2].decode(), row, after, postpone=True), count
