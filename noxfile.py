@@ -94,7 +94,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """The conformance kit, against every backend; Redis's on a Valkey of its own."""
+    """The conformance kit, against every backend; Redis's on servers of its own."""
     install(session, "test")
     kit = ["-p", "sessiontracker.testing.plugin", "--pyargs", "sessiontracker.testing"]
     folder = Path(session.create_tmp())
@@ -108,7 +108,9 @@ def conformance(session: nox.Session) -> None:
         chosen = [word for option in options for word in ("--backend-option", option)]
         session.run("pytest", *kit, "--backend", backend, *chosen, *session.posargs)
     redis = ["--backend", "redis", "--backend-option", "url={url}"]
-    session.run("python", "scripts/with_valkey.py", "pytest", *kit, *redis, *session.posargs)
+    for kind, topology in [("valkey", "single"), ("valkey", "cluster"), ("redis", "cluster")]:
+        servers = ["python", "scripts/with_redis.py", kind, topology]
+        session.run(*servers, "pytest", *kit, *redis, *session.posargs)
 
 
 @nox.session

@@ -9,10 +9,26 @@ from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 
 from sessiontracker.backend import BackendError, BackendUnavailableError, operations
 
-__all__ = ["is_stale_connection", "needs_script", "outcome_of", "raised"]
+__all__ = [
+    "NotConnectedError",
+    "code_of",
+    "is_stale_connection",
+    "needs_script",
+    "outcome_of",
+    "raised",
+]
+
+
+class NotConnectedError(Exception):
+    """There is no connection: nothing was sent. ``error`` says why."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error) or type(error).__name__)
+        self.error = error
+
 
 # What an error begins with, or holds where it comes out of a script (before Redis 7).
-_WORD = re.compile(r"\b([A-Z]{4,}|OOM|ASK)\b")
+_CODE = re.compile(r"\b([A-Z]{4,}|OOM|ASK)\b")
 
 _PASSING = {
     "BUSY": "another script blocks the server: end it with SCRIPT KILL",
@@ -25,11 +41,13 @@ _PASSING = {
     "READONLY": "this server is a replica: name the primary in the url",
     "TRYAGAIN": "the slot is being moved",
 }
+_CLUSTER = "this is a node of a Redis Cluster: write redis+cluster:// in the url"
 _LASTING = {
-    "ASK": "this is a node of a Redis Cluster, which this version does not support",
-    "CROSSSLOT": "this is a Redis Cluster, which this version does not support",
-    "MOVED": "this is a node of a Redis Cluster, which this version does not support",
-    "NOAUTH": "the server wants a password: give username and password, or write them in the url",
+    "ASK": _CLUSTER,
+    "CROSSSLOT": _CLUSTER,
+    "MOVED": _CLUSTER,
+    "NOAUTH": "the server wants a password: give username and password, or write them in the url "
+    "(for sentinels: sentinel_username and sentinel_password)",
     "NOPERM": "this user may not: extend its ACL as the README of sessiontracker-redis shows",
     "WRONGPASS": "the username or the password is wrong: correct them",
 }
@@ -39,7 +57,7 @@ _FOREIGN = {"BROKEN", "WRONGTYPE"}
 _ELSEWHERE = {"LOADING", "MASTERDOWN", "READONLY", "NOAUTH"}
 
 
-def _word(error: BaseException) -> str:
+def code_of(error: BaseException) -> str:
     """The code of the server's error, wherever it stands."""
     if isinstance(error, AuthenticationError):
         return "WRONGPASS" if "invalid" in str(error).lower() else "NOAUTH"
@@ -50,8 +68,8 @@ def _word(error: BaseException) -> str:
     kind = _BY_TYPE.get(type(error).__name__)
     if kind is not None:
         return kind
-    words = {*_PASSING, *_LASTING, *_FOREIGN, "NOSCRIPT"}
-    return next((word for word in _WORD.findall(str(error)) if word in words), "")
+    codes = {*_PASSING, *_LASTING, *_FOREIGN, "NOSCRIPT"}
+    return next((code for code in _CODE.findall(str(error)) if code in codes), "")
 
 
 # redis-py takes the code away from the errors that it has a class for.
@@ -72,30 +90,38 @@ _BY_TYPE = {
 
 def needs_script(reply: Any) -> bool:
     """Whether the server did not know the script."""
-    return isinstance(reply, RedisError) and _word(reply) == "NOSCRIPT"
+    return isinstance(reply, RedisError) and code_of(reply) == "NOSCRIPT"
 
 
 def is_stale_connection(reply: Any) -> bool:
     """Whether the server at the other end should not be asked again."""
-    return isinstance(reply, RedisError) and _word(reply) in _ELSEWHERE
+    return isinstance(reply, RedisError) and code_of(reply) in _ELSEWHERE
 
 
-def outcome_of(error: Exception, where: str) -> operations.Outcome:
-    """What an operation came to that the server answered with ``error``; nothing was done."""
-    word = _word(error)
-    if word in _PASSING:
-        return operations.Unavailable(f"{where}: {_PASSING[word]} ({error})")
-    if word in _LASTING:
-        return operations.Failed(BackendError(f"{where}: {_LASTING[word]} ({error})"))
-    if word in _FOREIGN:
+def outcome_of(error: Exception | None, where: str) -> operations.Outcome:
+    """What an operation came to that was answered with ``error``, so that nothing was done;
+    None: there was no answer."""
+    if error is None:
+        return operations.NoAnswer(f"{where}: the connection was lost, or time was up")
+    if isinstance(error, NotConnectedError):
+        refused = raised(error.error, where)
+        if isinstance(refused, BackendUnavailableError):
+            return operations.Unavailable(str(refused))
+        return operations.Failed(refused)
+    code = code_of(error)
+    if code in _PASSING:
+        return operations.Unavailable(f"{where}: {_PASSING[code]} ({error})")
+    if code in _LASTING:
+        return operations.Failed(BackendError(f"{where}: {_LASTING[code]} ({error})"))
+    if code in _FOREIGN:
         return operations.Broken(f"{where}: the key holds nothing of sessiontracker's ({error})")
     return operations.Failed(BackendError(f"{where}: the server refused the operation ({error})"))
 
 
 def raised(error: Exception, where: str) -> BackendError:
     """The error that opening fails with because of ``error``."""
-    word = _word(error)
-    if word in _LASTING:
-        return BackendError(f"{where}: {_LASTING[word]} ({error})")
-    reason = f"{_PASSING[word]} ({error})" if word in _PASSING else str(error)
+    code = code_of(error)
+    if code in _LASTING:
+        return BackendError(f"{where}: {_LASTING[code]} ({error})")
+    reason = f"{_PASSING[code]} ({error})" if code in _PASSING else str(error)
     return BackendUnavailableError(f"{where}: {reason}")

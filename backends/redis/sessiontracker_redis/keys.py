@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from sessiontracker.backend import operations
 
-__all__ = ["Keys"]
+__all__ = ["Keys", "tag_of"]
 
 _ACTIVE, _FINISHED, _LOCK = ":a", ":f", ":l"
 _ODD = re.compile("[%{}]")
@@ -19,6 +19,11 @@ def _quoted(text: str) -> str:
     if "{" not in text and "}" not in text and "%" not in text:
         return text
     return _ODD.sub(lambda found: f"%{ord(found[0]):02X}", text)
+
+
+def tag_of(address: operations.Address) -> str:
+    """What a cluster hashes of the names of ``address``'s keys."""
+    return _quoted(address.scope or address.key)
 
 
 class Keys:

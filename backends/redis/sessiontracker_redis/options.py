@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from sessiontracker.backend import BackendOptions, ConfigurationError, parse_duration
+
+from .slots import Endpoint
+from .urls import Target, target_of
 
 __all__ = ["Options"]
 
@@ -19,34 +21,37 @@ _KNOWN = (
     "password",
     "prefix",
     "protocol",
+    "sentinel_password",
+    "sentinel_username",
     "timeout",
     "username",
+    "wait_replicas",
 )
 _CONNECTING = ("credential_provider", "password", "protocol", "username")
-_SCHEMES = {
-    "redis": "redis",
-    "rediss": "rediss",
-    "unix": "unix",
-    "valkey": "redis",
-    "valkeys": "rediss",
-    "valkey+unix": "unix",
-}
+_SENTINEL = ("sentinel_password", "sentinel_username")
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """A server, and how to use it.
+    """Servers, and how to use them.
 
-    ``url``, with what to ``connect`` with, or an existing ``client`` of redis-py. ``prefix``:
-    what all keys begin with. ``timeout``: for how many seconds an answer is waited for.
+    ``url`` (with ``hosts``, ``service`` and ``cluster``, see `Target`), with what to ``connect``
+    with there and to the ``sentinel``s, or an existing ``client`` of redis-py. ``prefix``: what
+    all keys begin with. ``timeout``: for how many seconds an answer is waited for.
+    ``wait_replicas``: how many replicas must have a change before it is said to be done.
     ``clock``: µs since 1970, for tests.
     """
 
     where: str
     url: str = ""
+    hosts: tuple[Endpoint, ...] = ()
+    service: str = ""
+    cluster: bool = False
     connect: dict[str, Any] = {}
+    sentinel: dict[str, Any] = {}
     client: Any = None
     prefix: str = "st:"
     timeout: float = 5.0
+    wait_replicas: int = 0
     clock: Callable[[], int] | None = None
 
     @classmethod
@@ -61,35 +66,30 @@ class Options(Struct, frozen=True, kw_only=True):
                     "what redis-py takes in the url's query)"
                 )
         connect = {name: settings.pop(name) for name in _CONNECTING if name in settings}
+        sentinel = {
+            name.removeprefix("sentinel_"): settings.pop(name)
+            for name in _SENTINEL
+            if name in settings
+        }
         client = settings.get("client")
-        if client is not None and (given.url or connect):
+        if client is not None and (given.url or connect or sentinel):
             raise ConfigurationError(
                 f"{where}.client: it says where the server is: leave out the url, "
-                f"{', '.join(_CONNECTING)}"
+                f"{', '.join((*_CONNECTING, *_SENTINEL))}"
             )
         for name, check in _CHECKS.items():
             if name in settings:
                 settings[name] = check(f"{where}.{name}", settings[name])
         if "protocol" in connect:
             connect["protocol"] = _protocol(f"{where}.protocol", connect["protocol"])
-        url = "" if client is not None else _url(f"{where}.url", given.url)
-        return cls(where=where, url=url, connect=connect, **settings)
-
-
-def _url(where: str, text: str | None) -> str:
-    if not text:
-        raise ConfigurationError(
-            f'{where}: say which server, for instance url = "redis://localhost:6379"'
+        target = Target("") if client is not None else target_of(f"{where}.url", given.url)
+        if sentinel and not target.service:
+            raise ConfigurationError(
+                f"{where}.sentinel_password: it is for a url that begins with redis+sentinel://"
+            )
+        return cls(
+            where=where, **structs.asdict(target), connect=connect, sentinel=sentinel, **settings
         )
-    scheme, separator, rest = text.partition("://")
-    if not separator or scheme not in _SCHEMES:
-        raise ConfigurationError(
-            f"{where}: a URL of Redis begins with redis://, rediss:// or unix:// (or with "
-            "valkey://, valkeys:// or valkey+unix://)"
-        )
-    if separator and re.search(r"[?&](decode_responses|max_connections)=", rest):
-        raise ConfigurationError(f"{where}: leave out decode_responses and max_connections")
-    return f"{_SCHEMES[scheme]}://{rest}"
 
 
 # Each option -----------------------------------------------------------------
@@ -120,8 +120,15 @@ def _clock(where: str, value: object) -> object:
     return value
 
 
+def _wait_replicas(where: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigurationError(f"{where}: {value!r} is no number of replicas: write 1, or 0")
+    return value
+
+
 _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "prefix": _prefix,
     "timeout": _timeout,
+    "wait_replicas": _wait_replicas,
     "clock": _clock,
 }

@@ -13,7 +13,7 @@ from .keys import Keys
 from .records import found, meta
 from .scripts import SCRIPTS, Script
 
-__all__ = ["Command", "Packer", "outcome_of", "wire", "with_scripts"]
+__all__ = ["Command", "Packer", "outcome_of", "wire", "with_script", "with_scripts"]
 
 Argument = bytes | str | int
 Command = tuple[Argument, ...]
@@ -178,9 +178,17 @@ class Packer:
         )
 
 
+_TEXTS = {script.sha: script.text for script in SCRIPTS.values()}
+
+
+def with_script(command: Command) -> Command:
+    """The same ``command``, with the text of its script."""
+    return (b"EVAL", _TEXTS[cast("bytes", command[1])], *command[2:])
+
+
 def with_scripts(commands: Sequence[Command]) -> list[Command]:
     """The same ``commands``, with the text of each script once, where it is first used."""
-    texts = {script.sha: script.text for script in SCRIPTS.values()}
+    texts = dict(_TEXTS)
     again: list[Command] = []
     for command in commands:
         text = texts.pop(command[1], None) if isinstance(command[1], bytes) else None

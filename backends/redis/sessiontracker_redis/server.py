@@ -12,19 +12,14 @@ _OLDEST = (6, 2)
 _log = logging.getLogger("sessiontracker.redis")
 
 
-def check(info: str, where: str) -> None:
-    """Judge the reply to INFO. Raises: BackendError."""
+def check(info: str, where: str) -> bool:
+    """Judge the reply to INFO. Whether it is a node of a cluster. Raises: BackendError."""
     said = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     version = said.get("redis_version", "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if numbers and numbers < _OLDEST:
         raise BackendError(
             f"{where}: the server is Redis {version}: 6.2 is the oldest that can be used"
-        )
-    if said.get("cluster_enabled") == "1":
-        raise BackendError(
-            f"{where}: the server is a node of a Redis Cluster, which this version of "
-            "sessiontracker-redis does not support: use a standalone server"
         )
     policy = said.get("maxmemory_policy", "")
     if policy.startswith("allkeys-"):
@@ -34,3 +29,4 @@ def check(info: str, where: str) -> None:
             where,
             policy,
         )
+    return said.get("cluster_enabled") == "1"

@@ -298,11 +298,6 @@ def test_a_replica(
         assert isinstance(one(backend.execute([Touch(address)])), Saved)
 
 
-def test_a_node_of_a_cluster_is_refused(second: Callable[..., Any]) -> None:
-    with pytest.raises(BackendError, match="Redis Cluster"):
-        second(**{"cluster-enabled": "yes"})
-
-
 def test_a_policy_that_evicts_is_a_warning(
     open_backend: OpenBackend, admin: Redis, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from time import monotonic
+from functools import partial
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -13,135 +13,120 @@ from sessiontracker.backend import Asked, AsyncBackend, BackendError
 from sessiontracker.backend import operations as kinds
 
 from .. import server
-from ..failures import is_stale_connection, outcome_of, raised
+from ..confirming import Unconfirmed, changes, unconfirmed
+from ..failures import NotConnectedError, is_stale_connection, outcome_of, raised
 from ..options import Options
 from ..packing import Command, Packer, wire
 from ..packing import outcome_of as answered
 from ..records import NotASessionError
-from ..scanning import begin, names_of, page
 from ..scripts import SCRIPTS
-from .connections import NotConnectedError
+from .cluster import AsyncCluster
 from .hints import AsyncHints
 from .node import AsyncNode
-from .topology import pool_of
+from .pools import AsyncPools
+from .runtime import all_of
+from .stores import AsyncStores
+from .subscriber import AsyncSubscriber
+from .topology import AsyncSingle, AsyncTopology
 
 __all__ = ["AsyncRedisBackend"]
 
-_TIME: Command = (b"TIME",)
-
-
-def _is_error(reply: object) -> bool:
-    """Whether the server refused, or did not answer."""
-    return reply is None or isinstance(reply, Exception)
+_LOADS: list[Command] = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
 
 
 class AsyncRedisBackend(AsyncBackend):
-    """Sessions and locks on one Redis or Valkey server."""
+    """Sessions and locks on Redis or Valkey: one server, or a cluster."""
 
     look_every = 0.5
-    lanes = 2
+    lanes = 2  # a server
 
     def __init__(self, options: Options) -> None:
+        self._options = options
         self._where = options.where
-        self._timeout = options.timeout
-        self._clock = options.clock
-        self._node = AsyncNode(pool_of(options), owned=options.client is None)
         channel = f"{options.prefix}wake:{secrets.token_hex(8)}"
         self._packer = Packer(options.prefix, channel, options.clock)
-        self._hints = AsyncHints(self._node, channel)
+        self._pools = AsyncPools(options)
+        self._topology: AsyncTopology
+        if self._pools.is_cluster:
+            self._topology = AsyncCluster(self._pools, options)
+        else:
+            self._topology = AsyncSingle(self._pools, options)
+        self._stores = AsyncStores(options, self._packer.keys)
+        self._hints = AsyncHints(self._subscribe, channel)
 
     async def open(self) -> None:
-        loads = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
         try:
-            info, *_ = await self._node.ask(self._timeout, (b"INFO",), *loads)
+            await self._topology.open()
+            if await self._check() and not isinstance(self._topology, AsyncCluster):
+                await self._topology.close()
+                self._topology = AsyncCluster(self._pools, self._options)
+                await self._topology.open()
+                await self._check()
         except NotConnectedError as error:
             raise raised(error.error, self._where) from error.error
+
+    async def _check(self) -> bool:
+        """Whether the servers are of a cluster. Raises: BackendError, NotConnectedError."""
+        nodes = self._topology.primaries().values()
+        return any(await all_of([partial(self._check_one, node) for node in nodes]))
+
+    async def _check_one(self, node: AsyncNode) -> bool:
+        info, *_ = await node.ask(self._options.timeout, (b"INFO",), *_LOADS)
         if isinstance(info, bytes):
-            server.check(info.decode(), self._where)
-        elif info is None or is_stale_connection(info):  # not only: this user may not ask
+            return server.check(info.decode(), self._where)
+        if info is None or is_stale_connection(info):  # not only: this user may not ask
             raise raised(info or RedisError("the server did not answer"), self._where)
+        return False
 
     async def close(self) -> None:
         await self._hints.close()
-        await self._node.close()
+        await self._topology.close()
+        await self._pools.close()
+
+    async def _subscribe(self, channel: bytes) -> AsyncSubscriber:
+        return await self._topology.subscribe(channel)
 
     async def wait(self, ticket: int, timeout: float) -> None:
         await self._hints.wait(ticket, timeout)
 
+    def lane_of(self, operation: Asked) -> int:
+        """What concerns all servers has a lane of its own: a search may take its time."""
+        return -1 if operation.address is None else self._topology.lane_of(operation.address)
+
     async def execute(self, operations: Sequence[Asked]) -> list[kinds.Outcome]:
+        outcomes: list[kinds.Outcome | None] = [None] * len(operations)
+        scripted: list[tuple[int, kinds.Operation]] = []
         commands: list[Command] = []
         packed: list[bytes] = []
-        failed: dict[int, kinds.Outcome] = {}
         for index, operation in enumerate(operations):
-            try:
-                command = self._command(operation)
-                packed.append(wire(command))
-            except (ValueError, OverflowError) as error:  # which no store can hold
-                failed[index] = kinds.Failed(BackendError(f"{self._where}: {error}"))
-                command = _TIME
-                packed.append(wire(command))
-            commands.append(command)
-        try:
-            replies = await self._node.exchange(commands, packed, self._timeout)
-            outcomes: list[kinds.Outcome] = []
-            for index, (operation, reply) in enumerate(zip(operations, replies, strict=True)):
-                if index in failed:
-                    outcomes.append(failed[index])
-                elif isinstance(operation, kinds.Scan) and not _is_error(reply):
-                    outcomes.append(await self._page(operation, reply))
-                else:
-                    outcomes.append(self._outcome(operation, reply))
-        except NotConnectedError as error:
-            return [
-                failed.get(index, self._not_connected(error)) for index in range(len(operations))
-            ]
-        return outcomes
+            if isinstance(operation, kinds.Operation):
+                try:
+                    command = self._packer.evalsha(operation)
+                    packed.append(wire(command))
+                except (ValueError, OverflowError) as error:  # which no store can hold
+                    outcomes[index] = kinds.Failed(BackendError(f"{self._where}: {error}"))
+                    continue
+                self._hints.expect(operation)
+                scripted.append((index, operation))
+                commands.append(command)
+        if commands:
+            confirm = self._options.wait_replicas > 0 and any(changes(each) for _, each in scripted)
+            replies = await self._topology.exchange(commands, packed, confirm=confirm)
+            for (index, operation), reply in zip(scripted, replies, strict=True):
+                outcomes[index] = self._outcome(operation, reply)
+        return [
+            outcome or await self._stores.execute(operation, self._topology.primaries())
+            for operation, outcome in zip(operations, outcomes, strict=True)
+        ]
 
-    def _command(self, operation: Asked) -> Command:
-        if isinstance(operation, kinds.Operation):
-            self._hints.expect(operation)
-            return self._packer.evalsha(operation)
-        if isinstance(operation, kinds.Scan):
-            return begin(self._packer.keys, operation, operation.cursor or "0")
-        return _TIME
-
-    def _outcome(self, operation: Asked, reply: Any) -> kinds.Outcome:
+    def _outcome(self, operation: kinds.Operation, reply: Any) -> kinds.Outcome:
         """What ``operation`` came to, by the ``reply`` to its command; None: none came."""
-        if reply is None:
-            return kinds.NoAnswer(f"{self._where}: the connection was lost, or time was up")
-        if isinstance(reply, Exception):
+        if reply is None or isinstance(reply, Exception):
             return outcome_of(reply, self._where)
-        if isinstance(operation, kinds.Operation):
-            try:
-                outcome = answered(operation, reply)
-            except NotASessionError as error:
-                return kinds.Broken(f"{self._where}: {error}")
-            self._hints.note(operation, outcome)
-            return outcome
-        if isinstance(operation, kinds.Reap):
-            return kinds.Reaped(0)  # Redis expires by itself
-        return kinds.Pong(self._now(reply))
-
-    def _now(self, time: Any) -> int:
-        return self._clock() if self._clock is not None else int(time[0]) * 1_000_000 + int(time[1])
-
-    def _not_connected(self, error: NotConnectedError) -> kinds.Outcome:
-        refused = raised(error.error, self._where)
-        if type(refused) is BackendError:
-            return kinds.Failed(refused)
-        return kinds.Unavailable(str(refused))
-
-    async def _page(self, scan: kinds.Scan, found: Any) -> kinds.Outcome:
-        """The page that begins with ``found``; empty only at the end, or after a long search."""
-        until = monotonic() + self._timeout / 2
-        while not (names := names_of(found)) and found[0] != b"0" and monotonic() < until:
-            [found] = await self._node.ask(self._timeout, begin(self._packer.keys, scan, found[0]))
-            if _is_error(found):
-                return self._outcome(scan, found)
-        replies = await self._node.ask(self._timeout, _TIME, *((b"MGET", *names),) * bool(names))
-        for answer in replies:
-            if _is_error(answer):
-                return self._outcome(scan, answer)
-        time, *texts = replies
-        ms = self._now(time) // 1000
-        return page(self._packer.keys, scan, found, texts[0] if names else [], ms)
+        confirmed = not isinstance(reply, Unconfirmed)
+        try:
+            outcome = answered(operation, reply if confirmed else reply.reply)
+        except NotASessionError as error:
+            return kinds.Broken(f"{self._where}: {error}")
+        self._hints.note(operation, outcome)
+        return outcome if confirmed else unconfirmed(operation, outcome, self._where)

@@ -8,20 +8,13 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from ..failures import NotConnectedError
 from .runtime import AsyncConnection, drop, is_usable, without_timeouts
 
-__all__ = ["AsyncConnections", "NotConnectedError"]
+__all__ = ["AsyncConnections"]
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
-
-
-class NotConnectedError(Exception):
-    """There is no connection: nothing was sent. ``error`` says why."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error) or type(error).__name__)
-        self.error = error
 
 
 class AsyncConnections:
@@ -34,6 +27,7 @@ class AsyncConnections:
     def __init__(self, pool: Any, *, owned: bool) -> None:
         self._pool = pool
         self._owned = owned
+        self._closed = False
         self._idle: list[AsyncConnection] = []
         self._failure: Exception | None = None
         self._pause = 0.0
@@ -50,8 +44,11 @@ class AsyncConnections:
             await self.drop(connection)
         return await self.connect()
 
-    def give_back(self, connection: AsyncConnection) -> None:
-        self._idle.append(connection)
+    async def give_back(self, connection: AsyncConnection) -> None:
+        if self._closed:
+            await self.drop(connection)
+        else:
+            self._idle.append(connection)
 
     async def connect(self) -> AsyncConnection:
         """A new connection. Raises: NotConnectedError."""
@@ -75,7 +72,9 @@ class AsyncConnections:
         await self._pool.release(connection)
 
     async def close(self) -> None:
+        """Keep no connection; one that is in use still goes when it is given back."""
+        self._closed = True
         while self._idle:
             await self.drop(self._idle.pop())
         if self._owned:
-            await self._pool.disconnect()
+            await self._pool.disconnect(inuse_connections=False)

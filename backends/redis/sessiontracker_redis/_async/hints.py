@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 
 from redis.exceptions import RedisError
 
 from sessiontracker.backend import AsyncWakes, operations
 
-from .connections import NotConnectedError
-from .node import AsyncNode
+from ..failures import NotConnectedError
 from .runtime import AsyncWorker, sleep
 from .subscriber import AsyncSubscriber
 
@@ -21,8 +21,10 @@ _PAUSE = 0.5
 class AsyncHints:
     """Who waits here. The first that does makes the connection; losing it costs only looks."""
 
-    def __init__(self, node: AsyncNode, channel: str) -> None:
-        self._node = node
+    def __init__(
+        self, subscribe: Callable[[bytes], Awaitable[AsyncSubscriber]], channel: str
+    ) -> None:
+        self._subscribe = subscribe
         self._channel = channel.encode()
         self._wakes = AsyncWakes()
         self._worker = AsyncWorker()
@@ -56,7 +58,7 @@ class AsyncHints:
 
     async def _hear(self) -> None:
         """Pass hints on until the connection is lost."""
-        subscriber = self._subscriber = await self._node.subscribe(self._channel)
+        subscriber = self._subscriber = await self._subscribe(self._channel)
         while not self._closed:
             text = await subscriber.next()
             if text is None:

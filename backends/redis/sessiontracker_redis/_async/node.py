@@ -56,7 +56,7 @@ class AsyncNode:
         if any(is_stale_connection(reply) for reply in replies):
             await self._connections.drop(connection)
         else:
-            self._connections.give_back(connection)
+            await self._connections.give_back(connection)
         return replies
 
     async def _load(

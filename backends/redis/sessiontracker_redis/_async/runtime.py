@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from redis import asyncio as redis_asyncio
+from redis.asyncio import connection as redis_connection
+from redis.asyncio import retry as redis_retry
+from redis.asyncio import sentinel as redis_sentinel
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -20,13 +23,21 @@ __all__ = [
     "CLIENT",
     "AsyncConnection",
     "AsyncConnectionPool",
+    "AsyncPrimaryConnection",
+    "AsyncPrimarySSLConnection",
     "AsyncRedis",
     "AsyncRedisCluster",
+    "AsyncRetry",
+    "AsyncSentinel",
+    "AsyncSentinelConnectionPool",
     "AsyncWorker",
+    "all_of",
     "drop",
     "exchange",
     "is_usable",
+    "kwargs_of_cluster",
     "next_push",
+    "parse_url",
     "sleep",
     "without_timeouts",
 ]
@@ -36,12 +47,40 @@ AsyncRedis: Any = redis_asyncio.Redis
 AsyncRedisCluster: Any = redis_asyncio.RedisCluster
 AsyncConnectionPool: Any = redis_asyncio.ConnectionPool
 AsyncConnection = Any
+AsyncRetry: Any = redis_retry.Retry
+AsyncSentinel: Any = redis_sentinel.Sentinel
+AsyncSentinelConnectionPool: Any = redis_sentinel.SentinelConnectionPool
+parse_url: Any = redis_connection.parse_url
 
 sleep = asyncio.sleep
+T = TypeVar("T")
 
 CLIENT = "redis.asyncio.Redis"
 _ANSWERS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
 """Errors that the server sent: the connection goes on."""
+
+
+class AsyncPrimaryConnection(redis_sentinel.SentinelManagedConnection):
+    """To whom the sentinels name. That it became a replica is an answer like any other."""
+
+    read_response: Any = redis_connection.Connection.read_response
+
+
+class AsyncPrimarySSLConnection(AsyncPrimaryConnection, redis_connection.SSLConnection):
+    """The same, through TLS."""
+
+
+def kwargs_of_cluster(client: Any) -> dict[str, Any]:
+    """How a client of a cluster connects to its nodes."""
+    kwargs: dict[str, Any] = client.connection_kwargs
+    return kwargs
+
+
+async def all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """What each of ``calls`` comes to, all at once."""
+    if len(calls) == 1:
+        return [await calls[0]()]
+    return await asyncio.gather(*(call() for call in calls))
 
 
 def without_timeouts(connection: AsyncConnection) -> None:

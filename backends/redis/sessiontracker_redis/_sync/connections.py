@@ -9,20 +9,13 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from ..failures import NotConnectedError
 from .runtime import Connection, drop, is_usable, without_timeouts
 
-__all__ = ["Connections", "NotConnectedError"]
+__all__ = ["Connections"]
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
-
-
-class NotConnectedError(Exception):
-    """There is no connection: nothing was sent. ``error`` says why."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error) or type(error).__name__)
-        self.error = error
 
 
 class Connections:
@@ -35,6 +28,7 @@ class Connections:
     def __init__(self, pool: Any, *, owned: bool) -> None:
         self._pool = pool
         self._owned = owned
+        self._closed = False
         self._idle: list[Connection] = []
         self._failure: Exception | None = None
         self._pause = 0.0
@@ -52,7 +46,10 @@ class Connections:
         return self.connect()
 
     def give_back(self, connection: Connection) -> None:
-        self._idle.append(connection)
+        if self._closed:
+            self.drop(connection)
+        else:
+            self._idle.append(connection)
 
     def connect(self) -> Connection:
         """A new connection. Raises: NotConnectedError."""
@@ -76,7 +73,9 @@ class Connections:
         self._pool.release(connection)
 
     def close(self) -> None:
+        """Keep no connection; one that is in use still goes when it is given back."""
+        self._closed = True
         while self._idle:
             self.drop(self._idle.pop())
         if self._owned:
-            self._pool.disconnect()
+            self._pool.disconnect(inuse_connections=False)

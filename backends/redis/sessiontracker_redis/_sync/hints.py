@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
 from sessiontracker.backend import Wakes, operations
 
-from .connections import NotConnectedError
-from .node import Node
+from ..failures import NotConnectedError
 from .runtime import Worker, sleep
 from .subscriber import Subscriber
 
@@ -22,8 +22,8 @@ _PAUSE = 0.5
 class Hints:
     """Who waits here. The first that does makes the connection; losing it costs only looks."""
 
-    def __init__(self, node: Node, channel: str) -> None:
-        self._node = node
+    def __init__(self, subscribe: Callable[[bytes], Subscriber], channel: str) -> None:
+        self._subscribe = subscribe
         self._channel = channel.encode()
         self._wakes = Wakes()
         self._worker = Worker()
@@ -57,7 +57,7 @@ class Hints:
 
     def _hear(self) -> None:
         """Pass hints on until the connection is lost."""
-        subscriber = self._subscriber = self._node.subscribe(self._channel)
+        subscriber = self._subscriber = self._subscribe(self._channel)
         while not self._closed:
             text = subscriber.next()
             if text is None:

