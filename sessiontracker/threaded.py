@@ -17,7 +17,7 @@ from ._async.wakes import AsyncWakes
 from ._sync.wakes import Wakes
 from .blocking import BlockingStore, Line
 from .contract import Answer, Asked, AsyncBackend, Backend
-from .operations import NoAnswer, Outcome, Unavailable
+from .operations import Acquire, NoAnswer, Outcome, Release, Unavailable
 
 __all__ = ["AsyncThreadedBackend", "ThreadedBackend"]
 
@@ -88,7 +88,7 @@ class AsyncThreadedBackend(AsyncBackend):
     ) -> None:
         """A batch is back, in the loop; also if nobody is left to be told its outcomes."""
         for operation, outcome in zip(operations, outcomes, strict=False):
-            if operation.address is not None:
+            if isinstance(operation, (Acquire, Release)):
                 self._wakes.note(operation, outcome)
         self._wake(claims)
         answer(outcomes)
@@ -147,8 +147,8 @@ class _Worker:
             claims = self._store.claims()
         except Exception as error:
             outcomes = [NoAnswer(f"the store failed: {error!r}")] * len(operations)
-        self._line.note(operations, outcomes)
         _tell(loop, self._deliver, operations, outcomes, claims, answer)
+        self._line.note(operations, outcomes)
 
     async def close(self) -> None:
         try:
@@ -252,7 +252,7 @@ class ThreadedBackend(Backend):
             claims = self._store.claims()
             self._line.note(operations, outcomes)
             for operation, outcome in zip(operations, outcomes, strict=False):
-                if operation.address is not None:
+                if isinstance(operation, (Acquire, Release)):
                     self._wakes.note(operation, outcome)
             if self._line and (self._poller is None or not self._poller.is_alive()):
                 self._poller = threading.Thread(

@@ -345,6 +345,26 @@ async def test_a_batch_is_answered_once() -> None:
     await batcher.close()
 
 
+async def test_who_is_answered_and_asks_again_joins_what_gathered_meanwhile() -> None:
+    backend = Sender()
+    batcher = AsyncBatcher(backend)
+
+    async def ask_twice() -> list[Outcome]:
+        return [await batcher.ask(read(1)), await batcher.ask(read(3))]
+
+    first = asyncio.create_task(ask_twice())
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(batcher.ask(read(2)))
+    await asyncio.sleep(0.01)
+    backend.answers[0]([Pong(1)])
+    await asyncio.sleep(0)  # one turn of the loop, for the answer and for sending again
+    assert [answers(batch) for batch in backend.batches[1:]] == [[Pong(2), Pong(3)]]
+    backend.answers[1]([Pong(2), Pong(3)])
+    assert await first == [Pong(1), Pong(3)]
+    assert await second == Pong(2)
+    await batcher.close()
+
+
 async def test_an_answer_may_come_before_sending_has_returned() -> None:
     backend = Sender()
 

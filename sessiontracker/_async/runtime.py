@@ -242,7 +242,8 @@ class AsyncLane:
         """Send what has gathered, as much of it as a batch holds."""
         gathered, limit = self._gathered, self._limit
         batch, self._gathered = gathered[:limit], gathered[limit:]
-        if not batch:  # closed meanwhile
+        if not batch:
+            self._busy = False
             return
         self._sent = batch
         answer = partial(self._answered, batch)
@@ -255,17 +256,15 @@ class AsyncLane:
             raise
 
     def _answered(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
-        """``batch`` is back, and the next one goes once those who asked may join it."""
+        """``batch`` is back. The next one goes in this very turn of the loop, behind those who
+        hear of it and may ask again."""
         if batch is not self._sent:
             return  # a second answer, or one that nobody waits for any more
         self._sent = []
         if not isinstance(outcomes, (list, tuple)) or len(outcomes) != len(batch):
             outcomes = [NoAnswer("the backend did not answer")] * len(batch)
         _deliver(batch, outcomes)
-        if self._gathered:
-            self._loop.call_soon(self._flush)
-        else:
-            self._busy = False
+        self._loop.call_soon(self._flush)
 
     def _send_by_task(self, operations: Sequence[Asked], answer: Answer) -> None:
         """As `AsyncBackend.send`, of a backend that has `execute` alone."""
