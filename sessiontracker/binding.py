@@ -8,7 +8,7 @@ from . import keys
 from .codec import SessionCodec
 from .config import SessionSettings
 from .errors import ConfigurationError, InvalidKeyError, SessionNotFoundError
-from .operations import Address, Found, Hold, Meta, Start
+from .operations import Address, Found, Hold, Limit, Meta, Shared, Start
 from .session import Session, address_of, attach, key_of, meta_of
 
 __all__ = ["Binding"]
@@ -19,7 +19,9 @@ S = TypeVar("S", bound=Session)
 class Binding(Generic[S]):
     """What a tracker needs to know to handle sessions of ``type``."""
 
-    __slots__ = ("codec", "elsewhere", "name", "settings", "touch_every", "type")
+    __slots__ = ("codec", "elsewhere", "limit", "name", "settings", "touch_every", "type")
+
+    limit: Limit | None
 
     def __init__(
         self, type: type[S], name: str, settings: SessionSettings, codec: SessionCodec[S]
@@ -30,6 +32,7 @@ class Binding(Generic[S]):
         self.codec = codec
         self.touch_every = settings.touch_every
         self.elsewhere = settings.locking != settings.storage
+        self.limit = None
 
     # Names
 
@@ -57,10 +60,25 @@ class Binding(Generic[S]):
                 "OwnedSession"
             )
 
-    def find(self, key: str) -> Address | None:
+    def owner_address(self, owner: str | None) -> Address:
+        """Where all that is an owner's is. Raises: ConfigurationError."""
+        raise ConfigurationError(
+            f"{self.type.__name__} has no owners: derive it from OwnedSession, if its sessions "
+            "belong to somebody"
+        )
+
+    def owner_address_of(self, session: S) -> Address:
+        """Where all that is the owner's of ``session`` is. Raises: SessionNotFoundError."""
+        return self.owner_address(None)
+
+    def address_beside(self, owner: Address, key: str) -> Address:
+        """Where the session of ``key`` is, of whoever is at ``owner``."""
+        return self.owner_address(None)
+
+    def find(self, key: str, owner: str | None = None) -> Address | None:
         """Where the session of ``key`` is; None for a key that no session can have."""
         try:
-            return self.address(key, None, None)
+            return self.address(key, None, owner)
         except SessionNotFoundError:
             return None
 
@@ -86,15 +104,18 @@ class Binding(Generic[S]):
         """Where ``session`` is to be started, and its key: its own, or a new secret one."""
         key = key_of(session)
         if not key and address_of(session) is not None:
-            raise InvalidKeyError(
-                f"this {self.name!r} session was listed by its id, without its secret key: start "
-                "a new one instead"
-            )
+            raise self._listed()
         if not key:
             key = keys.new_secret_key()
         if keys.is_secret_key(key):
             return self._odd_address(key), key
         return Address(self.name, "", keys.stored_own_key(keys.check_own_key(key))), key
+
+    def _listed(self) -> InvalidKeyError:
+        return InvalidKeyError(
+            f"this {self.name!r} session was listed by its id, without its secret key: start a "
+            "new one instead"
+        )
 
     def started(self, session: S) -> tuple[Address, Meta]:
         """Where ``session`` is and what is known of it. Raises: SessionNotFoundError."""
@@ -105,14 +126,22 @@ class Binding(Generic[S]):
             )
         return address, meta
 
+    def address_to_rotate(self, session: S, owner: str | None) -> tuple[Address, str, str]:
+        """Where ``session`` goes on under a new secret key, that key, and whose it is then."""
+        self.check_owner(owner)
+        key = keys.new_secret_key()
+        return self._odd_address(key), key, ""
+
     def label(self, address: Address) -> str:
         """How errors and events name the session: its id, never a secret key."""
         return keys.id_of(address.scope, address.key)
 
-    def not_found(self, label: str) -> SessionNotFoundError:
+    def not_found(self, label: str, hint: str = "") -> SessionNotFoundError:
+        if keys.SECRET_PREFIX in label.lower():  # a secret key misspelt is a secret still
+            label = "(what looks like a secret key, and is none)"
         return SessionNotFoundError(
             f"there is no {self.name!r} session {label!r}: it was never started, it expired, or "
-            "the key is not spelt as it was; start() begins one"
+            f"the key is not spelt as it was; start() begins one{hint}"
         )
 
     # Payloads
@@ -124,6 +153,16 @@ class Binding(Generic[S]):
         attach(session, address, own, found.meta)
         return session
 
+    def encode(self, session: S) -> bytes:
+        """The payload to store. Raises: SessionEncodeError, SharedStateError."""
+        return self.codec.encode(session)
+
+    def check_shared(self, session: S) -> None:
+        """Raises: SharedStateError if what is shared was changed in place."""
+
+    def show_shared(self, session: S, shared: Shared | None) -> None:
+        """Have ``session`` show what its owner's sessions share, as it was stored."""
+
     def start(
         self,
         address: Address,
@@ -133,16 +172,19 @@ class Binding(Generic[S]):
         idle: int | None,
         absolute: int | None,
         *,
+        owner: str = "",
         read: bool = False,
     ) -> Start:
         """The operation that starts ``session``; timeouts in ms, None: none."""
         return Start(
             address,
             id,
-            self.codec.encode(session),
+            self.encode(session),
+            owner,
             idle=idle or 0,
             absolute=absolute or 0,
             lock=hold,
             read=read,
             touch_every=self.touch_every,
+            limit=self.limit,
         )

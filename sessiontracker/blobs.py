@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from .machine import apply
 from .operations import Address, Granted, Operation, Outcome
-from .state import Key, Slot, is_forgotten, settle
+from .state import Key, Slot, is_empty, is_forgotten, settle, settle_owner
 
 __all__ = [
     "Blob",
@@ -44,13 +44,13 @@ class UndecodableError(Exception):
 class Blob(Struct, frozen=True, array_like=True):
     """A slot as it is kept: ``time`` is the clock, in µs, of the step that left it."""
 
-    address: tuple[str, str, str]
+    at: tuple[str, str, str]
     time: int
-    keys: dict[str, Key]
+    slot: Slot
 
     @property
-    def slot(self) -> Address:
-        return Address(*self.address)
+    def address(self) -> Address:
+        return Address(*self.at)
 
 
 _decoder = msgpack.Decoder(Blob)
@@ -67,8 +67,11 @@ def slot_name(slot: Address) -> str:
     return prefix(slot.type) + digest.hexdigest()
 
 
-def encode(slot: Address, time: int, keys: dict[str, Key]) -> bytes:
-    body = msgpack.encode(Blob((slot.type, slot.scope, slot.key), time, keys))
+def encode(address: Address, time: int, slot: Slot) -> bytes | None:
+    """The blob of ``slot``; None for one that holds nothing."""
+    if is_empty(slot):
+        return None
+    body = msgpack.encode(Blob((address.type, address.scope, address.key), time, slot))
     return _VERSION_1 + crc32(body).to_bytes(4, "big") + body
 
 
@@ -85,7 +88,7 @@ def decode(name: str, data: bytes) -> Blob:
         blob = _decoder.decode(body)
     except ValueError as error:
         raise UndecodableError(f"slot {name} is damaged: {error}") from None
-    if slot_name(blob.slot) != name:
+    if slot_name(blob.address) != name:
         raise UndecodableError(f"slot {name} holds another slot's data")
     return blob
 
@@ -120,7 +123,9 @@ def shed(slot: Slot, now: int, skew: int) -> tuple[Slot, int]:
             left = replace(key, active=settled.active, finished=settled.finished)
         if not is_forgotten(settle(left, ms - skew), ms - skew):
             keys[name] = left
-    return (Slot(keys) if gone or len(keys) < len(slot.keys) else slot), gone
+    if gone or len(keys) < len(slot.keys):
+        slot = Slot(keys, slot.shared, slot.ending)
+    return settle_owner(slot, ms - skew), gone
 
 
 def claims(slot: Slot) -> list[int]:

@@ -36,10 +36,15 @@ if TYPE_CHECKING:
 __all__ = [
     "CODECS",
     "MAX_BYTES",
+    "Body",
     "Codec",
     "JsonCodec",
     "MsgpackCodec",
     "SessionCodec",
+    "header_of",
+    "loses",
+    "not_finite",
+    "split",
 ]
 
 MAX_BYTES = 1_048_576
@@ -109,13 +114,26 @@ CODECS: Mapping[str, Codec] = {codec.name: codec for codec in (MsgpackCodec(), J
 """The codecs that are always there, by name."""
 
 
-class _Body(NamedTuple):
-    """One codec, made ready for one session type."""
+class Body(NamedTuple):
+    """One codec, made ready for one type."""
 
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
     encode_plain: Callable[[Any], bytes]
     decode_plain: Callable[[bytes], Any]
+
+    @classmethod
+    def of(cls, codecs: Mapping[str, Codec], name: str, kind: Any) -> Body:
+        """The codec ``name`` for ``kind``. Raises: LookupError."""
+        codec = codecs.get(name)
+        if codec is None:
+            raise LookupError(f"it was written with the codec {name!r}: install its plugin")
+        return cls(
+            codec.encoder(kind, shapes.dump),
+            codec.decoder(kind, shapes.load),
+            codec.encoder(_PLAIN, shapes.dump),
+            codec.decoder(_PLAIN, shapes.load),
+        )
 
 
 class _Carried(NamedTuple):
@@ -153,12 +171,12 @@ class SessionCodec(Generic[S]):
                 f"there is no codec {codec!r}: use one of {', '.join(sorted(self._codecs))}"
             )
         shapes.check_fields(cls, lambda kind: self._codecs[codec].decoder(kind, shapes.load))
-        self._bodies: dict[str, _Body] = {}
+        self._bodies: dict[str, Body] = {}
         self._schema = schema_of(cls)
         fields = msgspec.structs.fields(cast("type[msgspec.Struct]", cls))
         self._fields = {field.encode_name: field.name for field in fields}
         self._required = {field.encode_name for field in fields if field.required}
-        self._header = _header(codec, self._schema, shapes.fingerprint_of(cls))
+        self._header = header_of(codec, self._schema, shapes.fingerprint_of(cls))
         self._header_size = len(self._header)
         self._encode_body, self._decode_body = self._body(codec)[:2]
         self._in_order = shapes.in_order(cls)
@@ -218,7 +236,7 @@ class SessionCodec(Generic[S]):
 
     def _decode_foreign(self, payload: bytes) -> S:
         """Decode what another deploy or another codec wrote."""
-        codec, schema, body = _split(payload)
+        codec, schema, body = split(payload)
         ready = self._body(codec)
         plain = ready.decode_plain(body)
         if schema < self._schema:
@@ -234,7 +252,7 @@ class SessionCodec(Generic[S]):
         nested = {
             name: (plain[name], self._in_order(getattr(session, field)))
             for name, field in self._fields.items()
-            if name in plain and _loses(plain[name], known[name])
+            if name in plain and loses(plain[name], known[name])
         }
         unknown = {name: value for name, value in plain.items() if name not in self._fields}
         current = schema == self._schema and not unknown and not nested
@@ -261,34 +279,26 @@ class SessionCodec(Generic[S]):
         for name, (as_read, ordered) in carried.nested.items():
             if self._in_order(getattr(session, self._fields[name])) == ordered:
                 plain[name] = as_read
-        return _header(carried.codec, carried.schema, _MIXED) + ready.encode_plain(plain)
+        return header_of(carried.codec, carried.schema, _MIXED) + ready.encode_plain(plain)
 
-    def _check_lossless(self, ready: _Body, session: S, body: bytes) -> None:
+    def _check_lossless(self, ready: Body, session: S, body: bytes) -> None:
         """Refuse what would not come back. (What is not equal need not be lost: NaN never is.)"""
         decoded = ready.decode(body)
         written, known = ready.decode_plain(body), ready.decode_plain(ready.encode(decoded))
         for name in written:
-            if name not in known or _loses(written[name], known[name]):
+            if name not in known or loses(written[name], known[name]):
                 raise ValueError(
                     "a value in it has fields that the declared type does not have, and they "
                     f"would be lost - at `$.{name}`"
                 )
         for name in self._fields.values():
-            if _not_finite(getattr(session, name)) != _not_finite(getattr(decoded, name)):
+            if not_finite(getattr(session, name)) != not_finite(getattr(decoded, name)):
                 raise ValueError(f"{_NO_NAN} - at `$.{name}`")
 
-    def _body(self, name: str) -> _Body:
+    def _body(self, name: str) -> Body:
         body = self._bodies.get(name)
         if body is None:
-            codec = self._codecs.get(name)
-            if codec is None:
-                raise LookupError(f"it was written with the codec {name!r}: install its plugin")
-            body = self._bodies[name] = _Body(
-                codec.encoder(self.cls, shapes.dump),
-                codec.decoder(self.cls, shapes.load),
-                codec.encoder(_PLAIN, shapes.dump),
-                codec.decoder(_PLAIN, shapes.load),
-            )
+            body = self._bodies[name] = Body.of(self._codecs, name, self.cls)
         return body
 
     def _unencodable(self, session: S, error: Exception) -> SessionEncodeError:
@@ -306,19 +316,19 @@ class SessionCodec(Generic[S]):
             if path and path[1] in self._fields:
                 field = f".{path[1]}"
                 value = getattr(session, self._fields[path[1]])
-                if "`null`" in str(error) and _not_finite(value):
+                if "`null`" in str(error) and not_finite(value):
                     error = ValueError(_NO_NAN)
         return SessionEncodeError(
             f"{_label(session)}{field} cannot be stored: {_reason(error)}; nothing was written"
         )
 
 
-def _header(codec: str, schema: int, fingerprint: bytes) -> bytes:
+def header_of(codec: str, schema: int, fingerprint: bytes) -> bytes:
     name = codec.encode()
     return bytes((ENVELOPE_VERSION, len(name))) + name + schema.to_bytes(2, "big") + fingerprint
 
 
-def _split(payload: bytes) -> tuple[str, int, bytes]:
+def split(payload: bytes) -> tuple[str, int, bytes]:
     """Codec, schema and body of a payload. Raises: ValueError."""
     if not payload:
         raise ValueError("it is empty")
@@ -335,19 +345,19 @@ def _split(payload: bytes) -> tuple[str, int, bytes]:
     return payload[2:name_end].decode(), schema, payload[size:]
 
 
-def _loses(as_read: Any, known: Any) -> bool:
+def loses(as_read: Any, known: Any) -> bool:
     """Whether plain data, as read, has anything that is missing in what is known of it."""
     if isinstance(as_read, dict) and isinstance(known, dict):
         inner = cast("Mapping[Any, Any]", known)
         pairs = cast("Mapping[Any, Any]", as_read).items()
-        return any(key not in inner or _loses(value, inner[key]) for key, value in pairs)
+        return any(key not in inner or loses(value, inner[key]) for key, value in pairs)
     if isinstance(as_read, list) and isinstance(known, list):
         items, others = cast("Sequence[Any]", as_read), cast("Sequence[Any]", known)
-        return len(items) > len(others) or any(map(_loses, items, others))
+        return len(items) > len(others) or any(map(loses, items, others))
     return False
 
 
-def _not_finite(value: Any) -> int:
+def not_finite(value: Any) -> int:
     """How many NaN and infinities are in a value of any encodable type."""
     return _count_not_finite(msgspec.to_builtins(value, enc_hook=shapes.dump))
 

@@ -50,6 +50,7 @@ class Capability(enum.StrEnum):
     PROCESSES = "processes"  # several processes share one store
     DURABLE = "durable"  # what was acknowledged is there after the process has ended
     FAIR = "fair"  # locks are granted first come, first served, also between processes
+    OWNERS = "owners"  # executes what concerns all of an owner's sessions, and keeps limits
     CLOCK = "clock"  # takes ``clock=``, a callable returning µs, in its options
 
 

@@ -94,19 +94,7 @@ def _check_owner(cls: type, owner: object) -> str:
             f"{cls.__name__} has no owner: write class {cls.__name__}(OwnedSession) if its "
             "sessions belong to somebody"
         )
-    if not isinstance(owner, str):
-        raise InvalidKeyError(f"an owner is text, not {type(owner).__name__}: write str(owner)")
-    try:
-        size = len(owner.encode())
-    except UnicodeEncodeError:
-        raise InvalidKeyError(
-            "the owner holds a lone surrogate: decode it properly first"
-        ) from None
-    if size > keys.MAX_KEY_BYTES:
-        raise InvalidKeyError(
-            f"the owner weighs {size} bytes, {keys.MAX_KEY_BYTES} is the most: use a digest of it"
-        )
-    return owner
+    return keys.check_owner(owner)
 
 
 def _constructor_error(cls: Any, args: tuple[Any, ...], fields: dict[str, Any]) -> TypeError | None:

@@ -104,7 +104,11 @@ class StaleSessionError(SessionError):
 
 
 class SessionLimitError(SessionError):
-    """The owner has as many sessions as the type's ``max_per_owner`` allows."""
+    """The owner has as many sessions as the type's ``max_per_owner`` allows: ``count``."""
+
+    def __init__(self, message: str, count: int = 0) -> None:
+        super().__init__(message)
+        self.count = count
 
 
 class SharedStateError(SessionError):

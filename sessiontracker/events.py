@@ -20,13 +20,17 @@ __all__ = [
     "LockLost",
     "LockReleased",
     "Observer",
+    "OwnerEvent",
+    "OwnerLoggedOut",
     "SessionDeleted",
     "SessionEvent",
     "SessionFinished",
+    "SessionLimitReached",
     "SessionResumed",
     "SessionRotated",
     "SessionStarted",
     "SessionUpdated",
+    "SharedStateUpdated",
     "notify",
 ]
 
@@ -75,6 +79,38 @@ class SessionRotated(SessionEvent, frozen=True, kw_only=True):
     """``id`` is the new one."""
 
     old_id: str
+
+
+class SessionLimitReached(SessionEvent, frozen=True, kw_only=True):
+    """The owner had as many sessions as it may have, ``most``.
+
+    The session ``id`` was refused, or so many others were ``finished`` to make room for it.
+    """
+
+    most: int
+    finished: int = 0
+
+
+class OwnerEvent(Event, frozen=True, kw_only=True):
+    """What concerns all of an owner's sessions of a type. Its ``id`` is ``""``."""
+
+    id: str = ""
+
+
+class OwnerLoggedOut(OwnerEvent, frozen=True, kw_only=True):
+    """``count`` sessions were finished or deleted at once; ``kept`` is the id of one that was not.
+
+    ``owner`` is ``""`` for a visitor.
+    """
+
+    count: int
+    kept: str = ""
+
+
+class SharedStateUpdated(OwnerEvent, frozen=True, kw_only=True):
+    """What the owner's sessions share is at ``version`` now."""
+
+    version: int
 
 
 class LockEvent(Event, frozen=True, kw_only=True):

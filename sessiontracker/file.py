@@ -31,7 +31,6 @@ from .contract import (
 from .errors import BackendError, BackendUnavailableError, ConfigurationError
 from .hookspecs import hookimpl
 from .operations import Address, Outcome
-from .state import Slot
 from .threaded import AsyncThreadedBackend, ThreadedBackend
 
 __all__ = ["FileStore"]
@@ -236,7 +235,7 @@ class FileStore(CompareAndSwapBackend):
             if data is None or data == self._looked.get(slot):
                 continue
             try:
-                found.update(claims(Slot(decode(name, data).keys)))
+                found.update(claims(decode(name, data).slot))
             except UndecodableError:
                 continue  # whoever waits is told at the next look
         self._looked = looked

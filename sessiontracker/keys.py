@@ -18,6 +18,7 @@ from .errors import InvalidKeyError
 __all__ = [
     "MAX_KEY_BYTES",
     "check_own_key",
+    "check_owner",
     "id_of",
     "is_secret_key",
     "new_scope",
@@ -65,6 +66,26 @@ def check_own_key(key: object) -> str:
             f"the key weighs {size} bytes, {MAX_KEY_BYTES} is the most: use a digest of it"
         )
     return key
+
+
+def check_owner(owner: object) -> str:
+    """Return ``owner`` if a session may belong to it; ``""`` is a visitor.
+
+    Raises: InvalidKeyError.
+    """
+    if not isinstance(owner, str):
+        raise InvalidKeyError(f"an owner is text, not {type(owner).__name__}: write str(owner)")
+    try:
+        size = len(owner.encode())
+    except UnicodeEncodeError:
+        raise InvalidKeyError(
+            "the owner holds a lone surrogate: decode it properly first"
+        ) from None
+    if size > MAX_KEY_BYTES:
+        raise InvalidKeyError(
+            f"the owner weighs {size} bytes, {MAX_KEY_BYTES} is the most: use a digest of it"
+        )
+    return owner
 
 
 def is_secret_key(key: str) -> bool:

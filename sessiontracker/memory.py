@@ -28,7 +28,7 @@ from .contract import (
 )
 from .errors import BackendError, ConfigurationError
 from .hookspecs import hookimpl
-from .machine import apply
+from .machine import apply, concerns_others
 from .operations import (
     FOREVER,
     Address,
@@ -44,7 +44,7 @@ from .operations import (
     Reaped,
     Scan,
 )
-from .state import EMPTY, Slot, claimed, due, sweep
+from .state import EMPTY, Key, Slot, claimed, due, is_empty, sweep
 
 __all__ = ["AsyncMemoryBackend", "MemoryBackend"]
 
@@ -74,13 +74,15 @@ class _Store:
         after, outcome = apply(before, operation, now)
         if after is before:
             return outcome, 0
-        more = _count(after, address.key) - _count(before, address.key)
+        # Where others cannot be concerned, they need not be looked at.
+        at = "" if address.scope and concerns_others(operation) else address.key
+        more = _count(after, at) - _count(before, at)
         if more > 0 and self._max_sessions is not None:
             if self.sessions + more > self._max_sessions:
                 self.reap(now, FOREVER)
             if self.sessions + more > self._max_sessions:
                 return self._full(), 0
-        self._put(name, after, more)
+        self._put(name, after, more, at)
         if self._agenda and self._agenda[0][0] <= now // 1000:
             self.reap(now, _SWEPT_PER_STEP)
         return outcome, claimed(before, after, address.key)
@@ -107,14 +109,15 @@ class _Store:
                 self._put(name, after, -count)
         return gone
 
-    def _put(self, name: Address, slot: Slot, more: int) -> None:
+    def _put(self, name: Address, slot: Slot, more: int, stored: str = "") -> None:
+        """Keep ``slot``, which has changed at the key ``stored``, or (``""``) anywhere."""
         self.sessions += more
-        if not slot.keys:
+        if is_empty(slot):
             self.slots.pop(name, None)
             self._turns.pop(name, None)
             return
         self.slots[name] = slot
-        turn, planned = due(slot), self._turns.get(name)
+        turn, planned = due(slot, stored), self._turns.get(name)
         # What is due later than was planned is put off when its turn comes.
         if planned is None or turn < planned:
             self._turns[name] = turn
@@ -140,12 +143,12 @@ class _Store:
         items: list[Item] = []
         for index in range(start, len(names)):
             name = names[index]
-            slot = self.slots.get(name, EMPTY)
-            for stored, key in sweep(slot, now)[0].keys.items():
+            slot, _ = sweep(self.slots.get(name, EMPTY), now)
+            for stored, key in slot.keys.items():
                 record = key.finished if scan.finished else key.active
                 if record is not None:
                     address = Address(name.type, name.scope, stored)
-                    items.append(Item(address, record.meta, record.payload))
+                    items.append(Item(address, record.meta, record.payload, slot.shared))
             if len(items) >= scan.limit and index + 1 < len(names):
                 return Page(items, _place(name))
         del self._names[scan.type]
@@ -161,9 +164,16 @@ def _place(name: Address) -> str:
 
 
 def _count(slot: Slot, stored: str) -> int:
-    """How many sessions there are under a key: none, the active one, the finished one, both."""
+    """How many sessions there are at a key, or (``""``) in all of the slot."""
+    if not stored:
+        return sum(map(_count_of, slot.keys.values()))
     key = slot.keys.get(stored)
-    return 0 if key is None else (key.active is not None) + (key.finished is not None)
+    return 0 if key is None else _count_of(key)
+
+
+def _count_of(key: Key) -> int:
+    """None, the active one, the finished one, or both."""
+    return (key.active is not None) + (key.finished is not None)
 
 
 class AsyncMemoryBackend(AsyncBackend):
@@ -270,7 +280,7 @@ def _open_sync(options: BackendOptions) -> MemoryBackend:
     return MemoryBackend(**_checked(options))
 
 
-_CAPABILITIES = frozenset({Capability.SCAN, Capability.FAIR, Capability.CLOCK})
+_CAPABILITIES = frozenset({Capability.SCAN, Capability.FAIR, Capability.OWNERS, Capability.CLOCK})
 
 
 @hookimpl

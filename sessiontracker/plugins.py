@@ -13,7 +13,7 @@ import pluggy
 from . import hookspecs
 from .codec import CODECS, Codec
 from .config import Config, SessionSettings
-from .contract import API_VERSION, BackendPlugin, LockingPlugin, StoragePlugin
+from .contract import API_VERSION, BackendPlugin, Capability, LockingPlugin, StoragePlugin
 from .errors import CapabilityError, ConfigurationError, PluginError, PluginNotFoundError
 from .events import Observer
 from .hookspecs import PROJECT, CodecPlugin
@@ -94,8 +94,11 @@ class Plugins:
         backend = self._backends[name]
         return backend.storage, backend.locking
 
-    def check_roles(self, type_name: str, settings: SessionSettings | None = None) -> None:
-        """Check that the backends of a session type do what it needs of them.
+    def check_roles(
+        self, type_name: str, settings: SessionSettings | None = None, *, owned: bool = False
+    ) -> None:
+        """Check that the backends of a session type, whose sessions may have owners, do what it
+        needs of them.
 
         Raises: CapabilityError.
         """
@@ -110,6 +113,12 @@ class Plugins:
                 raise CapabilityError(
                     f"{explained[role].where}: backend {shown(backend)} cannot keep {does} (its "
                     f"plugin {shown(use)} does not): set sessions.{type_name}.{role} to another"
+                )
+            if owned and role == "storage" and Capability.OWNERS not in plugin.capabilities:
+                raise CapabilityError(
+                    f"{explained[role].where}: backend {shown(backend)} has not the capability "
+                    f"{Capability.OWNERS.value!r}, and {type_name!r} is a type of owned sessions: "
+                    f"set sessions.{type_name}.{role} to another"
                 )
 
     # Loading -----------------------------------------------------------------

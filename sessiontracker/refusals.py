@@ -13,6 +13,7 @@ from .errors import (
     SessionDecodeError,
     SessionFinishedError,
     SessionInProgressError,
+    SessionLimitError,
     SessionLockedError,
     SessionTrackerError,
     StaleSessionError,
@@ -24,6 +25,7 @@ from .operations import (
     InProgress,
     IsActive,
     IsFinished,
+    LimitReached,
     Locked,
     Lost,
     Missing,
@@ -34,7 +36,7 @@ from .operations import (
     Unknown,
 )
 
-__all__ = ["refusal", "store_error"]
+__all__ = ["lock_lost", "owner_refusal", "refusal", "store_error"]
 
 
 def refusal(
@@ -55,11 +57,18 @@ def refusal(
                 f"the {name!r} session {label!r} is active: get() reads it, finish() finishes it"
             )
         case InProgress(found):
-            key = None if address.key.startswith("d") else label
             return SessionInProgressError(
                 f"the {name!r} session {label!r} is in progress already: it is this error's "
                 ".session; get_or_start() takes whichever is there",
-                binding.decoded(address, key, found),
+                binding.decoded(address, None, found),
+            )
+        case LimitReached(count):
+            return SessionLimitError(
+                f"its owner has {count} active {name!r} sessions, and max_per_owner is "
+                f"{binding.settings.max_per_owner}: finish one of them (list_sessions() shows "
+                'them), raise max_per_owner, or set on_limit = "finish_oldest" to have the oldest '
+                "make room for a new one",
+                count,
             )
         case Stale(actual, same_life):
             what = (
@@ -91,6 +100,32 @@ def refusal(
             return OutcomeUnknownError(
                 f"the connection was lost while the {name!r} session {label!r} was changed, and "
                 "others have changed it since: get() it and see what became of it"
+            )
+        case _:
+            return store_error(outcome)
+
+
+def owner_refusal(outcome: Outcome, binding: Binding[Any], expected: int = 0) -> Exception:
+    """The error for an ``outcome`` of what concerns an owner as a whole."""
+    name = binding.name
+    match outcome:
+        case Stale(actual):
+            return StaleSessionError(
+                f"what an owner's {name!r} sessions share was written by another since it was "
+                "read: edit_shared() it again, or let update_shared() repeat the change",
+                expected,
+                actual,
+            )
+        case Unknown():
+            return OutcomeUnknownError(
+                f"the connection was lost while an owner's {name!r} sessions, or what they share, "
+                "were changed, and others have changed them since: list_sessions() or "
+                "get_shared() and see what became of it"
+            )
+        case Broken(reason):
+            return SessionDecodeError(
+                f"what is stored for an owner's {name!r} sessions cannot be read: {reason}. It "
+                "stays as it is"
             )
         case _:
             return store_error(outcome)

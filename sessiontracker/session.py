@@ -19,6 +19,7 @@ import msgspec
 from . import keys
 from .declaration import SessionMeta
 from .operations import FOREVER, Address, Meta
+from .view import SharedView
 
 if TYPE_CHECKING:
     from typing import Self
@@ -48,7 +49,7 @@ class _Metadata:
     _lock: Any
     _meta: Meta | None
     _owner: str
-    _shared: Any
+    _shared: SharedView | None
 
     @property
     def id(self) -> str:
@@ -193,13 +194,16 @@ class OwnedSession(Session, Generic[SharedT]):
 
     @property
     def shared(self) -> SharedT:
-        """What all of the owner's sessions of this type share, as it was read with the session."""
-        try:
-            shared = self._shared
-        except AttributeError:
+        """What all of the owner's sessions of this type share, as it was read with the session.
+
+        It is changed by ``edit_shared`` and ``update_shared`` alone: a change made in place is
+        refused when the session is saved (`SharedStateError`). Raises: SessionDecodeError.
+        """
+        view = view_of(self)
+        if view is None:
             kind = shared_type(type(self))
-            shared = self._shared = None if kind is None else kind()
-        return cast("SharedT", shared)
+            view = self._shared = SharedView.of(None if kind is None else kind())
+        return cast("SharedT", view.value)
 
 
 # For the library -------------------------------------------------------------
@@ -260,9 +264,14 @@ def set_lock(session: Any, lock: object | None) -> None:
     session._lock = lock
 
 
-def set_shared(session: Any, shared: object) -> None:
-    """What the owner's sessions share, as it was read."""
-    session._shared = shared
+def set_view(session: Any, view: SharedView) -> None:
+    """What the owner's sessions share, as it was read with this one."""
+    session._shared = view
+
+
+def view_of(session: Any) -> SharedView | None:
+    """What the session sees of what it shares; None if nobody has looked."""
+    return getattr(session, "_shared", None)
 
 
 def set_carried(session: Any, carried: object | None) -> None:

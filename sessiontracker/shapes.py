@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FINGERPRINT_BYTES",
     "check_fields",
+    "check_type",
     "dump",
     "fingerprint_of",
     "in_order",
@@ -133,18 +134,25 @@ def check_fields(cls: Any, build: Callable[[Any], object]) -> None:
             "at the top level of its module, outside of 'if TYPE_CHECKING'"
         ) from error
     for name in cls.__struct_fields__:
-        where = f"{cls.__name__}.{name}"
-        try:
-            for part in _parts(inspect.type_info(hints[name])):
-                _check_part(where, part)
-            build(hints[name])
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            raise ConfigurationError(
-                f"{where} has a type that msgspec cannot handle: {error}. Use another type, or a "
-                "pydantic model that has a field of this type"
-            ) from error
+        check_type(f"{cls.__name__}.{name}", hints[name], build)
+
+
+def check_type(where: str, kind: Any, build: Callable[[Any], object]) -> None:
+    """Refuse a type, which stands ``where``, that neither msgspec nor pydantic can encode.
+
+    Raises: ConfigurationError.
+    """
+    try:
+        for part in _parts(inspect.type_info(kind)):
+            _check_part(where, part)
+        build(kind)
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"{where} has a type that msgspec cannot handle: {error}. Use another type, or a "
+            "pydantic model that has a field of this type"
+        ) from error
 
 
 def _check_part(where: str, part: inspect.Type) -> None:

@@ -184,8 +184,15 @@ def is_empty(slot: Slot) -> bool:
     return not slot.keys and slot.shared is None and slot.ending is None
 
 
-def due(slot: Slot) -> int:
-    """When, in ms, `sweep` next has something to remove from ``slot``; FOREVER: never."""
+def due(slot: Slot, changed: str = "") -> int:
+    """When, in ms, `sweep` next has something to remove from ``slot``; FOREVER: never.
+
+    With ``changed``, the one key that has changed since this was last asked, it is that, or
+    what was answered then, whichever is sooner.
+    """
+    key = slot.keys.get(changed)
+    if key is not None and (key.active is not None or key.finished is not None):
+        return _due(key)
     soonest = min((_due(key) for key in slot.keys.values()), default=FOREVER)
     if slot.ending is not None:
         soonest = min(soonest, slot.ending.time + REMEMBERED)

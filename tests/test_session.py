@@ -20,6 +20,7 @@ from sessiontracker.errors import InvalidKeyError
 from sessiontracker.keys import id_of, new_secret_key, parse_secret_key
 from sessiontracker.operations import FOREVER, Address, Meta
 from sessiontracker.session import OwnedSession, Session
+from sessiontracker.view import SharedView
 
 
 @dataclasses.dataclass
@@ -455,7 +456,7 @@ def test_shared_state_is_a_new_one_until_it_is_read() -> None:
     assert login.shared == Profile()
     assert login.shared is login.shared is not other.shared
     read = Profile("alice")
-    library.set_shared(login, read)
+    library.set_view(login, SharedView.of(read))
     assert login.shared is read
     assert SharesNothing().shared is None
 
@@ -473,7 +474,7 @@ COPIES = {
 @pytest.mark.parametrize("way", COPIES)
 def test_a_copy_keeps_everything_but_the_lock(way: str) -> None:
     login = attached(Login(device="ios", owner="alice"), key="ios", owner="alice")
-    library.set_shared(login, Profile("alice"))
+    library.set_view(login, SharedView.of(Profile("alice")))
     library.set_carried(login, ("carried", {"x": 1}))
     duplicate = COPIES[way](login)
     assert duplicate == login
@@ -497,7 +498,7 @@ def test_only_a_deep_copy_copies_the_fields() -> None:
     assert copy.deepcopy(checkout).items is not checkout.items
     assert checkout.__replace__(paid=True).paid
     login = Login(device="ios")
-    library.set_shared(login, Profile("alice"))
+    library.set_view(login, SharedView.of(Profile("alice")))
     assert copy.copy(login).shared is login.shared
     assert copy.deepcopy(login).shared == Profile("alice")
     assert copy.deepcopy(login).shared is not login.shared

@@ -109,6 +109,9 @@ class _Awaited:
     def get_locked(self, *arguments: Any, **named: Any) -> _Block:
         return _Block(self.tracker.get_locked(*arguments, **named))
 
+    def edit_shared(self, *arguments: Any, **named: Any) -> _Block:
+        return _Block(self.tracker.edit_shared(*arguments, **named))
+
     def lock_of(self, session: Session) -> Any:
         return self.tracker.lock_of(session)
 

@@ -182,7 +182,7 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
             # With the very tag that a request without an answer was sent for, something is
             # stored in any case: that request comes too late from then on.
             kept, _ = shed(after, loaded.now, self._skew(loaded))
-            data = encode(slot, loaded.now, kept.keys) if kept.keys else None
+            data = encode(slot, loaded.now, kept)
             if monotonic() - loaded.at <= self.max_clock_skew:
                 try:
                     if await self.store(name, data, loaded.tag):
@@ -205,7 +205,7 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
             return _Loaded(at, data, tag, clock, now, EMPTY)
         blob = decode(name, data)
         now = self._not_before(blob.time) if clock is None else clock
-        return _Loaded(at, data, tag, clock, now, Slot(blob.keys), blob.slot)
+        return _Loaded(at, data, tag, clock, now, blob.slot, blob.address)
 
     def _not_before(self, time: int) -> int:
         """This client's clock, or the other's who left a slot at ``time``: it never goes back."""
@@ -312,7 +312,7 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
         for loaded in await self._load_all([name]):
             kept, gone = shed(loaded.slot, loaded.now, self._skew(loaded))
             if kept is not loaded.slot:
-                data = encode(loaded.address, loaded.now, kept.keys) if kept.keys else None
+                data = encode(loaded.address, loaded.now, kept)
                 if await self.store(name, data, loaded.tag):
                     return gone
         return 0
@@ -359,12 +359,13 @@ class _Doubt(NamedTuple):
 
 
 def _items(loaded: _Loaded, finished: bool) -> list[Item]:
-    slot = loaded.address
+    slot, _ = sweep(loaded.slot, loaded.now)
     items: list[Item] = []
-    for name, key in sweep(loaded.slot, loaded.now)[0].keys.items():
+    for name, key in slot.keys.items():
         record = key.finished if finished else key.active
         if record is not None:
-            items.append(Item(Address(slot.type, slot.scope, name), record.meta, record.payload))
+            address = Address(loaded.address.type, loaded.address.scope, name)
+            items.append(Item(address, record.meta, record.payload, slot.shared))
     return items
 
 

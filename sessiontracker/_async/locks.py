@@ -292,6 +292,9 @@ class AsyncLockedSession(AsyncLockContext[S]):
         if self._store.fused:
             granted = await self._acquire(read=True, start=start)
             found = granted.found
+            if granted.ended and found is not None and self._keeper.observers:
+                owner, limit = found.meta.owner, binding.limit
+                self._keeper.tell_of_limit(self._address, owner, limit, granted.ended)
         else:
             await self._acquire(read=False, start=None)
             found = await self._read(start)
@@ -300,6 +303,7 @@ class AsyncLockedSession(AsyncLockContext[S]):
             if missing is not None and found.meta.write == missing[1].id:
                 session = missing[0]
                 attach(session, self._address, key or key_of(session), found.meta)
+                binding.show_shared(session, found.shared)
                 if self._keeper.observers:
                     self._keeper.tell(SessionStarted, self._address, found.meta)
             else:
@@ -329,11 +333,13 @@ class AsyncLockedSession(AsyncLockContext[S]):
                 lock=hold,
                 read=True,
                 touch_every=start.touch_every,
+                owner=start.owner,
+                limit=start.limit,
             )
         try:
             outcome = await self._store.storage.ask(operation)
             if type(outcome) is Saved and start is not None:
-                return Found(outcome.meta, start.payload)
+                return Found(outcome.meta, start.payload, outcome.shared)
             if type(outcome) is Found:
                 return outcome
             raise refusal(outcome, binding, address)
@@ -356,6 +362,7 @@ class AsyncLockedSession(AsyncLockContext[S]):
         meta = meta_of(session)
         assert meta is not None
         try:
+            binding.check_shared(session)
             changed = binding.codec.snapshot(session) != lock._baseline
             payload = binding.codec.encode(session) if changed else b""
         except BaseException as unencodable:

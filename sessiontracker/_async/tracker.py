@@ -7,15 +7,10 @@ from typing import TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
-from .. import keys
 from ..binding import Binding
 from ..contract import Capability, new_id
 from ..durations import Duration
-from ..errors import (
-    LockError,
-    OutcomeUnknownError,
-    SessionNotFoundError,
-)
+from ..errors import LockError, SessionNotFoundError
 from ..events import (
     SessionDeleted,
     SessionFinished,
@@ -31,23 +26,28 @@ from ..operations import (
     Deleted,
     Finish,
     Found,
+    Hold,
     IsFinished,
     Missing,
     NoAnswer,
+    Outcome,
     Page,
     Read,
     Resume,
+    Rotate,
     Saved,
     Scan,
     Start,
     Touch,
+    Unknown,
     Write,
 )
 from ..refusals import refusal, store_error
 from ..session import Session, attach, lock_of, meta_of, refill, set_meta
+from .keeper import AsyncStore
 from .locks import AsyncLockContext, AsyncLockedSession, AsyncTarget
+from .owners import AsyncOwnerCalls
 from .runtime import AsyncSignal
-from .steps import AsyncTrackerSteps
 
 __all__ = ["AsyncSessionTracker"]
 
@@ -57,7 +57,7 @@ Lock = SessionLock[AsyncSignal]
 _PAGE = 500
 
 
-class AsyncSessionTracker(AsyncTrackerSteps):
+class AsyncSessionTracker(AsyncOwnerCalls):
     """Distributed, typed sessions::
 
         async with AsyncSessionTracker.from_toml("sessions.toml") as tracker:
@@ -68,8 +68,9 @@ class AsyncSessionTracker(AsyncTrackerSteps):
     (``backend="sql", url=...``). ``types=[...]`` has these session types checked when it
     opens; others are checked at their first use.
 
-    Wherever ``(Type, key)`` stands, ``id=`` may stand in place of the key, and a session in
-    place of both. Durations are ``"30m"``, seconds, a timedelta, or ``"off"`` (None).
+    Wherever ``(Type, key)`` stands, ``id=`` may stand in place of the key, ``owner=`` says whose
+    a key of one's own is, and a session may stand in place of both; also in place of ``(Type,
+    owner)``. Durations are ``"30m"``, seconds, a timedelta, or ``"off"`` (None).
     All calls raise BackendUnavailableError if the backend cannot be reached (nothing was
     done), and those that write OutcomeUnknownError if no answer came.
     """
@@ -86,8 +87,10 @@ class AsyncSessionTracker(AsyncTrackerSteps):
     ) -> S:
         """Add an active session, and return it with its metadata filled in.
 
+        A session without a key of its own is given a secret key.
+
         Raises: SessionInProgressError (``.session`` is the active one), SessionLockedError,
-        SessionEncodeError, InvalidKeyError.
+        SessionLimitError, SessionEncodeError, SharedStateError, InvalidKeyError.
         """
         store, address, key, operation = await self._to_start(
             session, idle_timeout, absolute_timeout, lock, read=False
@@ -95,8 +98,8 @@ class AsyncSessionTracker(AsyncTrackerSteps):
         baseline = self._baseline(store.binding, session)
         outcome = await store.storage.ask(operation)
         if type(outcome) is not Saved:
-            raise refusal(outcome, store.binding, address)
-        self._started(session, address, key, outcome.meta, baseline)
+            raise self._refused(outcome, store.binding, address, owner=operation.owner)
+        self._started(store.binding, session, address, key, outcome, baseline)
         return session
 
     async def get_or_start(
@@ -119,8 +122,8 @@ class AsyncSessionTracker(AsyncTrackerSteps):
         if type(outcome) is Found:
             return store.binding.decoded(address, key, outcome)
         if type(outcome) is not Saved:
-            raise refusal(outcome, store.binding, address)
-        self._started(session, address, key, outcome.meta, baseline)
+            raise self._refused(outcome, store.binding, address, owner=operation.owner)
+        self._started(store.binding, session, address, key, outcome, baseline)
         return session
 
     @overload
@@ -163,7 +166,9 @@ class AsyncSessionTracker(AsyncTrackerSteps):
             return binding.decoded(address, key, outcome)
         raise refusal(outcome, binding, address)
 
-    async def get_many(self, kind: type[S], keys: Iterable[str]) -> dict[str, S]:
+    async def get_many(
+        self, kind: type[S], keys: Iterable[str], *, owner: str | None = None
+    ) -> dict[str, S]:
         """Those of the active sessions that are there, by key; read as by `get`.
 
         Raises: SessionDecodeError.
@@ -172,7 +177,7 @@ class AsyncSessionTracker(AsyncTrackerSteps):
         binding = store.binding
         addresses: dict[str, Address] = {}
         for key in keys:
-            address = binding.find(key)
+            address = binding.find(key, owner)
             if address is not None:
                 addresses[key] = address
         outcomes = await store.storage.ask_all(
@@ -224,13 +229,13 @@ class AsyncSessionTracker(AsyncTrackerSteps):
         """Write the session if nobody wrote it since it was read; return it, one version on.
 
         Raises: StaleSessionError, SessionNotFoundError, SessionFinishedError,
-        SessionLockedError, LockLostError, SessionEncodeError.
+        SessionLockedError, LockLostError, SessionEncodeError, SharedStateError.
         """
         store = await self._store(type(session))
         binding = store.binding
         address, meta = binding.started(session)
         hold = self._hold(address, session, lock)
-        payload = binding.codec.encode(session)
+        payload = binding.encode(session)
         baseline = self._baseline(binding, session)
         outcome = await store.storage.ask(Write(address, new_id(), meta.stamp, payload, hold))
         if type(outcome) is not Saved:
@@ -283,7 +288,7 @@ class AsyncSessionTracker(AsyncTrackerSteps):
             self._tell(SessionFinished, address, outcome.meta)
             return binding.decoded(address, key, outcome)
         meta = binding.started(session)[1]
-        payload = binding.codec.encode(session)
+        payload = binding.encode(session)
         baseline = self._baseline(binding, session)
         outcome = await store.storage.ask(
             Finish(address, new_id(), retention, meta.stamp, payload, hold)
@@ -354,15 +359,16 @@ class AsyncSessionTracker(AsyncTrackerSteps):
 
         A session that was given is filled with what is stored.
 
-        Raises: SessionNotFoundError, SessionActiveError, SessionLockedError.
+        Raises: SessionNotFoundError, SessionActiveError, SessionLockedError, SessionLimitError.
         """
         store, address, key, session = await self._named(what, key, id, owner)
         binding = store.binding
         life = 0 if session is None else binding.started(session)[1].life
         hold = self._hold(address, session, lock)
-        outcome = await store.storage.ask(Resume(address, new_id(), life, hold))
+        outcome = await store.storage.ask(Resume(address, new_id(), life, hold, binding.limit))
         if type(outcome) is not Found:
-            raise refusal(outcome, binding, address)
+            whose = owner or ("" if session is None else session.owner)
+            raise self._refused(outcome, binding, address, owner=whose)
         resumed = binding.decoded(address, key, outcome)
         self._ended(lock, "")
         self._tell(SessionResumed, address, outcome.meta)
@@ -415,50 +421,70 @@ class AsyncSessionTracker(AsyncTrackerSteps):
     async def rotate(self, session: S, *, owner: str | None = None, lock: Lock | None = None) -> S:
         """Give the session a new secret key; the old key is dead at once. Returns it.
 
-        Both timeouts go on as they stand. Where no transaction spans the two keys, the new
-        one starts before the old one goes.
+        With ``owner``, it is that owner's from now on, counts against its limit, and leaves
+        behind what it shared before. Both timeouts go on as they stand. Where no transaction
+        spans the two keys, as for another owner, the new one starts before the old one goes.
 
-        Raises: as `update`.
+        Raises: as `update`; SessionLimitError.
         """
         store = await self._store(type(session))
         binding = store.binding
-        binding.check_owner(owner)
         old, meta = binding.started(session)
         hold = self._hold(old, session, lock)
-        key = keys.new_secret_key()
-        new = binding.address(key, None, None)
-        payload = binding.codec.encode(session)
+        new, key, whose = binding.address_to_rotate(session, owner)
+        payload = binding.encode(session)
         baseline = self._baseline(binding, session)
-        begin = Start(new, new_id(), payload, adopt=meta, touch_every=binding.touch_every)
-        take_back = Delete(new, new_id(), meta.life)
-        try:
-            outcome = await store.storage.ask(begin)
-        except BaseException:
-            self._keeper.ask_behind(store.storage, take_back)
-            raise
+        if new.slot == old.slot:
+            outcome = await store.storage.ask(
+                Rotate(old, new_id(), meta.stamp, payload, new.key, hold)
+            )
+        else:
+            begin = Start(new, new_id(), payload, whose, adopt=meta, limit=binding.limit)
+            outcome = await self._moved(store, session, begin, key, hold)
         if type(outcome) is not Saved:
-            if type(outcome) is NoAnswer:
-                self._keeper.ask_behind(store.storage, take_back)
-            raise refusal(outcome, binding, new)
+            raise self._refused(outcome, binding, old, meta.version, owner=whose)
         held = lock_of(session)
-        try:
-            moved = await store.storage.ask(Delete(old, new_id(), stamp=meta.stamp, lock=hold))
-        except BaseException:
-            # The old one may be gone: the new one is all that surely remains.
-            attach(session, new, key, outcome.meta, held)
-            raise
-        if type(moved) is not Deleted:
-            error = refusal(moved, binding, old, meta.version)
-            if isinstance(error, OutcomeUnknownError):
-                attach(session, new, key, outcome.meta, held)
-            else:
-                await store.storage.ask(take_back)
-            raise error
         attach(session, new, key, outcome.meta, held)
+        if new.slot != old.slot:
+            binding.show_shared(session, outcome.shared)
+            if outcome.ended and self._keeper.observers:
+                self._keeper.tell_of_limit(new, whose, binding.limit, outcome.ended)
         self._saved(session, baseline)
         self._ended(lock or held, "rotated")
         self._tell(SessionRotated, new, outcome.meta, old_id=binding.label(old))
         return session
+
+    async def _moved(
+        self, store: AsyncStore[S], session: S, begin: Start, key: str, hold: Hold | None
+    ) -> Outcome:
+        """What came of moving ``session`` into another slot: two steps, the second undone by
+        undoing the first."""
+        binding, new = store.binding, begin.address
+        old, meta = binding.started(session)
+        take_back = Delete(new, new_id(), meta.life)
+        try:
+            begun = await store.storage.ask(begin)
+        except BaseException:
+            self._keeper.ask_behind(store.storage, take_back)
+            raise
+        if type(begun) is not Saved:
+            if type(begun) is NoAnswer:
+                self._keeper.ask_behind(store.storage, take_back)
+            return begun
+        held = lock_of(session)
+        try:
+            gone = await store.storage.ask(Delete(old, new_id(), stamp=meta.stamp, lock=hold))
+        except BaseException:
+            # The old one may be gone: the new one is all that surely remains.
+            attach(session, new, key, begun.meta, held)
+            raise
+        if type(gone) is Deleted:
+            return begun
+        if type(gone) is Unknown or type(gone) is NoAnswer:
+            attach(session, new, key, begun.meta, held)
+        else:
+            await store.storage.ask(take_back)
+        return gone
 
     async def scan(self, kind: type[S], *, finished: bool = False) -> AsyncIterator[S]:
         """All sessions of a type, active or finished, in pages, without blocking the store.
@@ -477,7 +503,7 @@ class AsyncSessionTracker(AsyncTrackerSteps):
             if type(page) is not Page:
                 raise store_error(page)
             for item in page.items:
-                found = Found(item.meta, item.payload)
+                found = Found(item.meta, item.payload, item.shared)
                 yield binding.decoded(item.address, None, found)
             cursor = page.cursor
             if not cursor:
@@ -538,7 +564,8 @@ class AsyncSessionTracker(AsyncTrackerSteps):
             store, address, named, _ = await self._named(what, key, id, owner)
             target = self._target(store, address, named, lease, wait)
             if missing is not None:
-                target.missing = missing, self._start_missing(store, address, named, missing)
+                start = self._start_missing(store, address, named, owner, missing)
+                target.missing = missing, start
             return target
 
         return AsyncLockedSession(self._keeper, resolve)

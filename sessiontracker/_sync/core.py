@@ -16,12 +16,15 @@ from ..binding import Binding
 from ..codec import SessionCodec
 from ..config import Config
 from ..contract import Backend, BackendOptions
-from ..errors import CapabilityError, ConfigurationError, SessionTrackerError
+from ..errors import ConfigurationError, SessionTrackerError
 from ..events import Observer
 from ..operations import Ping, Pong, Reap, Reaped
+from ..owned import OwnedBinding
 from ..plugins import Plugins
 from ..refusals import store_error
-from ..session import Session, is_owned, type_name
+from ..session import Session, is_owned, shared_type, type_name
+from ..settings import SessionSettings
+from ..shared import SharedCodec
 from .asking import Asker
 from .keeper import Keeper, Store
 from .runtime import Mutex, Tasks, open_backend
@@ -210,24 +213,30 @@ class TrackerCore:
                 f"{other.__qualname__} are both named {name!r}: give one of them a name of its "
                 f'own, class {type.__name__}(Session, name="...")'
             )
-        if is_owned(type):
-            raise CapabilityError(
-                f"{type.__name__} is an OwnedSession, and sessions of owners are not supported by "
-                "this version: subclass Session"
-            )
         assert self._plugins is not None
         settings = self._config.settings_for(name)
-        codec = SessionCodec(
-            type, settings.codec, codecs=self._plugins.codecs, max_bytes=settings.max_bytes
-        )
-        self._plugins.check_roles(name, settings)
+        self._plugins.check_roles(name, settings, owned=is_owned(type))
         store = Store(
-            Binding(type, name, settings, codec),
+            self._binding(type, name, settings),
             self._askers[settings.storage],
             self._askers[settings.locking],
         )
         self._stores[type] = store
         return store
+
+    def _binding(self, type: type[S], name: str, settings: SessionSettings) -> Binding[S]:
+        assert self._plugins is not None
+        known: dict[str, Any] = {
+            "codec": settings.codec,
+            "codecs": self._plugins.codecs,
+            "max_bytes": settings.max_bytes,
+        }
+        codec = SessionCodec(type, **known)
+        if not is_owned(type):
+            return Binding(type, name, settings, codec)
+        kind = shared_type(type)
+        shared = None if kind is None else SharedCodec(kind, name, **known)
+        return OwnedBinding(type, name, settings, codec, shared)
 
     def _forked(self) -> None:
         """In a forked child: its parent's connections, locks and tasks are not its own.

@@ -3,13 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from msgspec.structs import replace
+
 from ..binding import Binding
-from ..events import Event, Observer, notify
+from ..events import (
+    Event,
+    Observer,
+    OwnerEvent,
+    SessionFinished,
+    SessionLimitReached,
+    notify,
+)
 from ..keys import id_of
-from ..operations import Address, Meta, NoAnswer, Operation, Release, Unavailable
+from ..operations import Address, Limit, Meta, NoAnswer, Operation, Release, Unavailable
 from ..session import Session, moment
 from .asking import Asker
 from .renewals import Held, Renewals
@@ -52,6 +62,21 @@ class Keeper:
             more |= {"owner": meta.owner, "version": meta.version}
         id = id_of(address.scope, address.key)
         notify(self.observers, kind(type=address.type, id=id, time=time, **more))
+
+    def tell_of_limit(
+        self, address: Address, owner: str, limit: Limit | None, ended: Sequence[str] = ()
+    ) -> None:
+        """Tell the observers that the session at ``address`` was refused, or whose sessions
+        were finished to make room for it."""
+        most = 0 if limit is None else limit.most
+        more = {"owner": owner, "most": most, "finished": len(ended)}
+        self.tell(SessionLimitReached, address, None, **more)
+        for key in ended:
+            self.tell(SessionFinished, replace(address, key=key), None, owner=owner)
+
+    def tell_of_owner(self, kind: type[OwnerEvent], address: Address, **more: Any) -> None:
+        """Tell the observers of what concerns all of an owner's sessions."""
+        notify(self.observers, kind(type=address.type, time=datetime.now(UTC), **more))
 
     def hold(self, held: Held) -> None:
         """Renew ``held`` from now on."""

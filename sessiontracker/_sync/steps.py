@@ -23,9 +23,13 @@ from ..lock import SessionLock
 from ..operations import (
     Address,
     Hold,
+    LimitReached,
     Meta,
+    Outcome,
+    Saved,
     Start,
 )
+from ..refusals import refusal
 from ..session import Session, address_of, attach, key_of, lock_of
 from .core import TrackerCore
 from .keeper import Store
@@ -78,11 +82,19 @@ class TrackerSteps(TrackerCore):
         if absolute_timeout is not UNSET:
             absolute = duration_ms(absolute_timeout, "absolute_timeout")
         hold = self._hold(address, session, lock)
-        operation = binding.start(address, session, new_id(), hold, idle, absolute, read=read)
+        owner = session.owner
+        operation = binding.start(
+            address, session, new_id(), hold, idle, absolute, owner=owner, read=read
+        )
         return store, address, key, operation
 
     def _start_missing(
-        self, store: Store[S], address: Address, key: str | None, missing: S
+        self,
+        store: Store[S],
+        address: Address,
+        key: str | None,
+        owner: str | None,
+        missing: S,
     ) -> Start:
         binding, settings = store.binding, store.binding.settings
         if type(missing) is not binding.type:
@@ -92,9 +104,14 @@ class TrackerSteps(TrackerCore):
             raise SessionError(
                 "missing= has another key than get_locked() asks for: leave its key out"
             )
-        return binding.start(
-            address, missing, new_id(), None, settings.idle_timeout, settings.absolute_timeout
-        )
+        whose = missing.owner or owner or ""
+        if whose and binding.owner_address(whose).scope != address.scope:
+            raise SessionError(
+                "missing= has another owner than get_locked() asks for: leave its owner out, and "
+                "name it with owner="
+            )
+        idle, absolute = settings.idle_timeout, settings.absolute_timeout
+        return binding.start(address, missing, new_id(), None, idle, absolute, owner=whose)
 
     def _target(
         self,
@@ -131,11 +148,35 @@ class TrackerSteps(TrackerCore):
         return lock._hold
 
     def _started(
-        self, session: Session, address: Address, key: str, meta: Meta, baseline: bytes
+        self,
+        binding: Binding[S],
+        session: S,
+        address: Address,
+        key: str,
+        saved: Saved,
+        baseline: bytes,
     ) -> None:
-        attach(session, address, key, meta, lock_of(session))
+        attach(session, address, key, saved.meta, lock_of(session))
+        binding.show_shared(session, saved.shared)
         self._saved(session, baseline)
-        self._tell(SessionStarted, address, meta)
+        if self._keeper.observers:
+            if saved.ended:
+                self._keeper.tell_of_limit(address, saved.meta.owner, binding.limit, saved.ended)
+            self._keeper.tell(SessionStarted, address, saved.meta)
+
+    def _refused(
+        self,
+        outcome: Outcome,
+        binding: Binding[S],
+        address: Address,
+        expected: int = 0,
+        *,
+        owner: str = "",
+    ) -> Exception:
+        """The error for ``outcome``, after the observers were told what concerns them."""
+        if type(outcome) is LimitReached and self._keeper.observers:
+            self._keeper.tell_of_limit(address, owner, binding.limit)
+        return refusal(outcome, binding, address, expected)
 
     def _tell(
         self, kind: type[SessionEvent], address: Address, meta: Meta | None, **more: Any

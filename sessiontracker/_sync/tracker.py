@@ -8,15 +8,10 @@ from typing import TypeVar, overload
 
 from msgspec import UNSET, UnsetType
 
-from .. import keys
 from ..binding import Binding
 from ..contract import Capability, new_id
 from ..durations import Duration
-from ..errors import (
-    LockError,
-    OutcomeUnknownError,
-    SessionNotFoundError,
-)
+from ..errors import LockError, SessionNotFoundError
 from ..events import (
     SessionDeleted,
     SessionFinished,
@@ -32,23 +27,28 @@ from ..operations import (
     Deleted,
     Finish,
     Found,
+    Hold,
     IsFinished,
     Missing,
     NoAnswer,
+    Outcome,
     Page,
     Read,
     Resume,
+    Rotate,
     Saved,
     Scan,
     Start,
     Touch,
+    Unknown,
     Write,
 )
 from ..refusals import refusal, store_error
 from ..session import Session, attach, lock_of, meta_of, refill, set_meta
+from .keeper import Store
 from .locks import LockContext, LockedSession, Target
+from .owners import OwnerCalls
 from .runtime import Signal
-from .steps import TrackerSteps
 
 __all__ = ["SessionTracker"]
 
@@ -58,7 +58,7 @@ Lock = SessionLock[Signal]
 _PAGE = 500
 
 
-class SessionTracker(TrackerSteps):
+class SessionTracker(OwnerCalls):
     """Distributed, typed sessions::
 
         with SessionTracker.from_toml("sessions.toml") as tracker:
@@ -69,8 +69,9 @@ class SessionTracker(TrackerSteps):
     (``backend="sql", url=...``). ``types=[...]`` has these session types checked when it
     opens; others are checked at their first use.
 
-    Wherever ``(Type, key)`` stands, ``id=`` may stand in place of the key, and a session in
-    place of both. Durations are ``"30m"``, seconds, a timedelta, or ``"off"`` (None).
+    Wherever ``(Type, key)`` stands, ``id=`` may stand in place of the key, ``owner=`` says whose
+    a key of one's own is, and a session may stand in place of both; also in place of ``(Type,
+    owner)``. Durations are ``"30m"``, seconds, a timedelta, or ``"off"`` (None).
     All calls raise BackendUnavailableError if the backend cannot be reached (nothing was
     done), and those that write OutcomeUnknownError if no answer came.
     """
@@ -87,8 +88,10 @@ class SessionTracker(TrackerSteps):
     ) -> S:
         """Add an active session, and return it with its metadata filled in.
 
+        A session without a key of its own is given a secret key.
+
         Raises: SessionInProgressError (``.session`` is the active one), SessionLockedError,
-        SessionEncodeError, InvalidKeyError.
+        SessionLimitError, SessionEncodeError, SharedStateError, InvalidKeyError.
         """
         store, address, key, operation = self._to_start(
             session, idle_timeout, absolute_timeout, lock, read=False
@@ -96,8 +99,8 @@ class SessionTracker(TrackerSteps):
         baseline = self._baseline(store.binding, session)
         outcome = store.storage.ask(operation)
         if type(outcome) is not Saved:
-            raise refusal(outcome, store.binding, address)
-        self._started(session, address, key, outcome.meta, baseline)
+            raise self._refused(outcome, store.binding, address, owner=operation.owner)
+        self._started(store.binding, session, address, key, outcome, baseline)
         return session
 
     def get_or_start(
@@ -120,8 +123,8 @@ class SessionTracker(TrackerSteps):
         if type(outcome) is Found:
             return store.binding.decoded(address, key, outcome)
         if type(outcome) is not Saved:
-            raise refusal(outcome, store.binding, address)
-        self._started(session, address, key, outcome.meta, baseline)
+            raise self._refused(outcome, store.binding, address, owner=operation.owner)
+        self._started(store.binding, session, address, key, outcome, baseline)
         return session
 
     @overload
@@ -164,7 +167,9 @@ class SessionTracker(TrackerSteps):
             return binding.decoded(address, key, outcome)
         raise refusal(outcome, binding, address)
 
-    def get_many(self, kind: type[S], keys: Iterable[str]) -> dict[str, S]:
+    def get_many(
+        self, kind: type[S], keys: Iterable[str], *, owner: str | None = None
+    ) -> dict[str, S]:
         """Those of the active sessions that are there, by key; read as by `get`.
 
         Raises: SessionDecodeError.
@@ -173,7 +178,7 @@ class SessionTracker(TrackerSteps):
         binding = store.binding
         addresses: dict[str, Address] = {}
         for key in keys:
-            address = binding.find(key)
+            address = binding.find(key, owner)
             if address is not None:
                 addresses[key] = address
         outcomes = store.storage.ask_all(
@@ -225,13 +230,13 @@ class SessionTracker(TrackerSteps):
         """Write the session if nobody wrote it since it was read; return it, one version on.
 
         Raises: StaleSessionError, SessionNotFoundError, SessionFinishedError,
-        SessionLockedError, LockLostError, SessionEncodeError.
+        SessionLockedError, LockLostError, SessionEncodeError, SharedStateError.
         """
         store = self._store(type(session))
         binding = store.binding
         address, meta = binding.started(session)
         hold = self._hold(address, session, lock)
-        payload = binding.codec.encode(session)
+        payload = binding.encode(session)
         baseline = self._baseline(binding, session)
         outcome = store.storage.ask(Write(address, new_id(), meta.stamp, payload, hold))
         if type(outcome) is not Saved:
@@ -284,7 +289,7 @@ class SessionTracker(TrackerSteps):
             self._tell(SessionFinished, address, outcome.meta)
             return binding.decoded(address, key, outcome)
         meta = binding.started(session)[1]
-        payload = binding.codec.encode(session)
+        payload = binding.encode(session)
         baseline = self._baseline(binding, session)
         outcome = store.storage.ask(Finish(address, new_id(), retention, meta.stamp, payload, hold))
         if type(outcome) is not Saved:
@@ -353,15 +358,16 @@ class SessionTracker(TrackerSteps):
 
         A session that was given is filled with what is stored.
 
-        Raises: SessionNotFoundError, SessionActiveError, SessionLockedError.
+        Raises: SessionNotFoundError, SessionActiveError, SessionLockedError, SessionLimitError.
         """
         store, address, key, session = self._named(what, key, id, owner)
         binding = store.binding
         life = 0 if session is None else binding.started(session)[1].life
         hold = self._hold(address, session, lock)
-        outcome = store.storage.ask(Resume(address, new_id(), life, hold))
+        outcome = store.storage.ask(Resume(address, new_id(), life, hold, binding.limit))
         if type(outcome) is not Found:
-            raise refusal(outcome, binding, address)
+            whose = owner or ("" if session is None else session.owner)
+            raise self._refused(outcome, binding, address, owner=whose)
         resumed = binding.decoded(address, key, outcome)
         self._ended(lock, "")
         self._tell(SessionResumed, address, outcome.meta)
@@ -414,50 +420,68 @@ class SessionTracker(TrackerSteps):
     def rotate(self, session: S, *, owner: str | None = None, lock: Lock | None = None) -> S:
         """Give the session a new secret key; the old key is dead at once. Returns it.
 
-        Both timeouts go on as they stand. Where no transaction spans the two keys, the new
-        one starts before the old one goes.
+        With ``owner``, it is that owner's from now on, counts against its limit, and leaves
+        behind what it shared before. Both timeouts go on as they stand. Where no transaction
+        spans the two keys, as for another owner, the new one starts before the old one goes.
 
-        Raises: as `update`.
+        Raises: as `update`; SessionLimitError.
         """
         store = self._store(type(session))
         binding = store.binding
-        binding.check_owner(owner)
         old, meta = binding.started(session)
         hold = self._hold(old, session, lock)
-        key = keys.new_secret_key()
-        new = binding.address(key, None, None)
-        payload = binding.codec.encode(session)
+        new, key, whose = binding.address_to_rotate(session, owner)
+        payload = binding.encode(session)
         baseline = self._baseline(binding, session)
-        begin = Start(new, new_id(), payload, adopt=meta, touch_every=binding.touch_every)
-        take_back = Delete(new, new_id(), meta.life)
-        try:
-            outcome = store.storage.ask(begin)
-        except BaseException:
-            self._keeper.ask_behind(store.storage, take_back)
-            raise
+        if new.slot == old.slot:
+            outcome = store.storage.ask(Rotate(old, new_id(), meta.stamp, payload, new.key, hold))
+        else:
+            begin = Start(new, new_id(), payload, whose, adopt=meta, limit=binding.limit)
+            outcome = self._moved(store, session, begin, key, hold)
         if type(outcome) is not Saved:
-            if type(outcome) is NoAnswer:
-                self._keeper.ask_behind(store.storage, take_back)
-            raise refusal(outcome, binding, new)
+            raise self._refused(outcome, binding, old, meta.version, owner=whose)
         held = lock_of(session)
-        try:
-            moved = store.storage.ask(Delete(old, new_id(), stamp=meta.stamp, lock=hold))
-        except BaseException:
-            # The old one may be gone: the new one is all that surely remains.
-            attach(session, new, key, outcome.meta, held)
-            raise
-        if type(moved) is not Deleted:
-            error = refusal(moved, binding, old, meta.version)
-            if isinstance(error, OutcomeUnknownError):
-                attach(session, new, key, outcome.meta, held)
-            else:
-                store.storage.ask(take_back)
-            raise error
         attach(session, new, key, outcome.meta, held)
+        if new.slot != old.slot:
+            binding.show_shared(session, outcome.shared)
+            if outcome.ended and self._keeper.observers:
+                self._keeper.tell_of_limit(new, whose, binding.limit, outcome.ended)
         self._saved(session, baseline)
         self._ended(lock or held, "rotated")
         self._tell(SessionRotated, new, outcome.meta, old_id=binding.label(old))
         return session
+
+    def _moved(
+        self, store: Store[S], session: S, begin: Start, key: str, hold: Hold | None
+    ) -> Outcome:
+        """What came of moving ``session`` into another slot: two steps, the second undone by
+        undoing the first."""
+        binding, new = store.binding, begin.address
+        old, meta = binding.started(session)
+        take_back = Delete(new, new_id(), meta.life)
+        try:
+            begun = store.storage.ask(begin)
+        except BaseException:
+            self._keeper.ask_behind(store.storage, take_back)
+            raise
+        if type(begun) is not Saved:
+            if type(begun) is NoAnswer:
+                self._keeper.ask_behind(store.storage, take_back)
+            return begun
+        held = lock_of(session)
+        try:
+            gone = store.storage.ask(Delete(old, new_id(), stamp=meta.stamp, lock=hold))
+        except BaseException:
+            # The old one may be gone: the new one is all that surely remains.
+            attach(session, new, key, begun.meta, held)
+            raise
+        if type(gone) is Deleted:
+            return begun
+        if type(gone) is Unknown or type(gone) is NoAnswer:
+            attach(session, new, key, begun.meta, held)
+        else:
+            store.storage.ask(take_back)
+        return gone
 
     def scan(self, kind: type[S], *, finished: bool = False) -> Iterator[S]:
         """All sessions of a type, active or finished, in pages, without blocking the store.
@@ -476,7 +500,7 @@ class SessionTracker(TrackerSteps):
             if type(page) is not Page:
                 raise store_error(page)
             for item in page.items:
-                found = Found(item.meta, item.payload)
+                found = Found(item.meta, item.payload, item.shared)
                 yield binding.decoded(item.address, None, found)
             cursor = page.cursor
             if not cursor:
@@ -537,7 +561,8 @@ class SessionTracker(TrackerSteps):
             store, address, named, _ = self._named(what, key, id, owner)
             target = self._target(store, address, named, lease, wait)
             if missing is not None:
-                target.missing = missing, self._start_missing(store, address, named, missing)
+                start = self._start_missing(store, address, named, owner, missing)
+                target.missing = missing, start
             return target
 
         return LockedSession(self._keeper, resolve)

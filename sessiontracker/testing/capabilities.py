@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from ..contract import Capability, new_id
 from ..errors import ConfigurationError
-from ..operations import Acquire, Address, Found, Granted, Page, Read, Release, Saved, Scan, Start
-from .harness import LONG, Clock, Mode, Store, new_address
+from ..operations import (
+    Acquire,
+    Address,
+    Ended,
+    EndOwner,
+    Found,
+    Granted,
+    Limit,
+    LimitReached,
+    Page,
+    Read,
+    Release,
+    Saved,
+    Scan,
+    Start,
+)
+from .harness import LONG, SCOPE, Clock, Mode, Store, new_address
 from .processes import in_processes
 from .subject import Subject
 
@@ -86,6 +103,22 @@ def _serves_the_first(store: Store) -> bool:
     return True
 
 
+def _keeps_owners(subject: Subject, mode: Mode) -> bool:
+    """Whether a limit holds between an owner's keys, and all of them can be ended at once."""
+    store = subject.open(mode)
+    one, other = new_address("kone", SCOPE), new_address("kother", SCOPE)
+    other = replace(other, type=one.type)
+    try:
+        store.ask(Start(one, new_id(), b"one", limit=Limit(1)))
+        refused = store.ask(Start(other, new_id(), b"other", limit=Limit(1)))
+        kept = refused == LimitReached(1)
+        return kept and store.ask(EndOwner(replace(one, key=""), new_id())) == Ended(1)
+    except Exception:  # whatever it says to what it does not know
+        return False
+    finally:
+        store.close()
+
+
 def _takes_a_clock(subject: Subject, mode: Mode) -> bool:
     clock = Clock()
     try:
@@ -103,5 +136,6 @@ _PROBES = {
     Capability.PROCESSES: _is_shared,
     Capability.DURABLE: _is_durable,
     Capability.FAIR: _is_fair,
+    Capability.OWNERS: _keeps_owners,
     Capability.CLOCK: _takes_a_clock,
 }

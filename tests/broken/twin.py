@@ -46,7 +46,7 @@ class Twin:
 
     meant: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.SCAN, Capability.FAIR, Capability.CLOCK}
+        {Capability.SCAN, Capability.FAIR, Capability.OWNERS, Capability.CLOCK}
     )
 
     def __init__(self, clock: Callable[[], int] | None = None) -> None:
@@ -92,12 +92,12 @@ class Twin:
     def _page(self, scan: Scan) -> Page:
         items: list[Item] = []
         for name in sorted(self.slots):
-            keys = sweep(self.slots[name], self.clock())[0].keys
-            for stored, key in sorted(keys.items()):
+            slot, _ = sweep(self.slots[name], self.clock())
+            for stored, key in sorted(slot.keys.items()):
                 record = key.finished if scan.finished else key.active
                 if name.type == scan.type and record is not None:
                     at = Address(name.type, name.scope, stored)
-                    items.append(Item(at, record.meta, record.payload))
+                    items.append(Item(at, record.meta, record.payload, slot.shared))
         rest = [item for item in items if _cursor(item) > scan.cursor]
         page = rest[: scan.limit]
         return Page(page, _cursor(page[-1]) if len(rest) > len(page) else "")
@@ -148,13 +148,13 @@ class Twin:
 class ClocklessTwin(Twin):
     """Right, too; time has to pass."""
 
-    capabilities = frozenset({Capability.SCAN, Capability.FAIR})
+    capabilities = frozenset({Capability.SCAN, Capability.FAIR, Capability.OWNERS})
 
 
 class SessionsOnlyTwin(Twin):
     """Right, too; its locks live elsewhere."""
 
-    capabilities = frozenset({Capability.SCAN, Capability.CLOCK})
+    capabilities = frozenset({Capability.SCAN, Capability.OWNERS, Capability.CLOCK})
     sessiontracker_locking = None  # type: ignore[assignment]
 
 
