@@ -18,7 +18,7 @@ import libcst as cst
 from unasyncd.transformers import TreeTransformer
 
 ROOT = Path(__file__).resolve().parent.parent
-BY_HAND = {"runtime.py"}
+BY_HAND = {"runtime.py", "sending.py", "wire.py"}
 
 # Of the standard library: unasyncd renames these itself, imports and all.
 STANDARD = "Iterator|Iterable|Generator|ExitStack"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sessiontracker.backend import operations
+from sessiontracker.backend import Asked, operations
 
 from .packing import Command
 
@@ -22,7 +22,7 @@ class Unconfirmed(NamedTuple):
     reply: Any
 
 
-def changes(operation: operations.Operation) -> bool:
+def changes(operation: Asked) -> bool:
     """Whether ``operation`` is worth nothing unless the replicas have it, too.
 
     To let go of a lock, or to slide a timeout, may be lost: time does the one, and the next
@@ -30,7 +30,7 @@ def changes(operation: operations.Operation) -> bool:
     """
     if isinstance(operation, operations.Read):
         return operation.lock is not None  # whose token is registered
-    return not isinstance(operation, _HARMLESS)
+    return operation.address is not None and not isinstance(operation, _HARMLESS)
 
 
 def question(command: Command, replicas: int, timeout: float) -> tuple[Command, Command]:

@@ -151,12 +151,17 @@ class Packer:
             kind: (SCRIPTS[name], pack) for kind, (name, pack) in packers.items()
         }
 
-    def evalsha(self, operation: operations.Operation) -> Command:
-        """The command that executes ``operation`` where its script is loaded."""
+    def evalsha(self, operation: operations.Operation, *others: operations.Operation) -> Command:
+        """The command that executes ``operation`` where its script is loaded.
+
+        And ``others``: of reads that ask for the same, one is enough.
+        """
         script, pack = self._packers[type(operation)]
         clock = b"" if self._clock is None else self._clock()
-        keys = self.keys.of(operation.address)
-        return (b"EVALSHA", script.sha, b"3", *keys, clock, *pack(operation))
+        keys: tuple[str, ...] = self.keys.of(operation.address)
+        if others:
+            keys += tuple(name for each in others for name in self.keys.of(each.address))
+        return (b"EVALSHA", script.sha, len(keys), *keys, clock, *pack(operation))
 
     def _acquire(self, asked: operations.Acquire) -> Command:
         start = asked.start

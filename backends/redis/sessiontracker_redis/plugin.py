@@ -10,7 +10,7 @@ from sessiontracker.backend import (
     hookimpl,
 )
 
-from ._async.backend import AsyncRedisBackend
+from ._async.sending import AsyncSendingBackend
 from ._sync.backend import RedisBackend
 from .options import Options
 
@@ -27,8 +27,8 @@ _CAPABILITIES = frozenset(
 )
 
 
-def _open_async(options: BackendOptions) -> AsyncRedisBackend:
-    return AsyncRedisBackend(Options.of(options))
+def _open_async(options: BackendOptions) -> AsyncSendingBackend:
+    return AsyncSendingBackend(Options.of(options))
 
 
 def _open_sync(options: BackendOptions) -> RedisBackend:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .mysql import MySQL
 from .postgresql import PostgreSQL
 from .schema import Tables
 from .server import Server
@@ -13,5 +12,4 @@ __all__ = ["server_of"]
 
 def server_of(options: ServerOptions) -> Server:
     """What is said to the server that ``options`` name."""
-    tables = Tables(options.table_prefix, revisions=True)
-    return PostgreSQL(tables) if options.kind == "postgresql" else MySQL(tables)
+    return PostgreSQL(Tables(options.table_prefix, revisions=True))

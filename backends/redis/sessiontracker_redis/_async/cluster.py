@@ -49,6 +49,7 @@ class AsyncCluster(AsyncTopology):
     """Which member has which slot: asked when opening, corrected by redirections, asked anew
     behind the callers when something does not answer as it should."""
 
+    gathers = False
     lanes = 2  # a node
 
     def __init__(self, pools: AsyncPools, options: Options) -> None:

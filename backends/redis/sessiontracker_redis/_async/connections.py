@@ -9,7 +9,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from ..failures import NotConnectedError
-from .runtime import AsyncConnection, drop, is_usable, without_timeouts
+from .runtime import AsyncConnection, drop, without_timeouts
+from .wire import AsyncWire
 
 __all__ = ["AsyncConnections"]
 
@@ -28,30 +29,36 @@ class AsyncConnections:
         self._pool = pool
         self._owned = owned
         self._closed = False
-        self._idle: list[AsyncConnection] = []
+        self._idle: list[AsyncWire] = []
         self._failure: Exception | None = None
         self._pause = 0.0
         self._next_try = 0.0
         self.made = 0
         """How many times a connection was made."""
 
-    async def take(self) -> AsyncConnection:
+    async def take(self) -> AsyncWire:
         """A connection for one exchange. Raises: NotConnectedError."""
-        while self._idle:
-            connection = self._idle.pop()
-            if await is_usable(connection):
-                return connection
-            await self.drop(connection)
-        return await self.connect()
+        while (wire := self.take_idle()) is not None:
+            if wire.is_usable():
+                return wire
+            await self.drop(wire)
+        return AsyncWire(await self.connect())
 
-    async def give_back(self, connection: AsyncConnection) -> None:
-        if self._closed:
-            await self.drop(connection)
-        else:
-            self._idle.append(connection)
+    def take_idle(self) -> AsyncWire | None:
+        """A connection that was kept, usable or not."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def keep(self, wire: AsyncWire) -> bool:
+        """Whether ``wire`` is kept for whoever takes one next; else it must be dropped."""
+        if not self._closed:
+            self._idle.append(wire)
+        return not self._closed
 
     async def connect(self) -> AsyncConnection:
-        """A new connection. Raises: NotConnectedError."""
+        """A new connection, to read and write as redis-py does. Raises: NotConnectedError."""
         if self._failure is not None and monotonic() < self._next_try:
             raise NotConnectedError(self._failure)
         try:
@@ -66,15 +73,20 @@ class AsyncConnections:
         without_timeouts(connection)
         return connection
 
-    async def drop(self, connection: AsyncConnection) -> None:
+    async def drop(self, wire: AsyncWire) -> None:
         """Close a connection, whose state is not known or which is of no use any more."""
+        await wire.drop()
+        await self.release(wire.connection)
+
+    async def release(self, connection: AsyncConnection) -> None:
+        """Close what `connect` gave."""
         await drop(connection)
         await self._pool.release(connection)
 
     async def close(self) -> None:
         """Keep no connection; one that is in use still goes when it is given back."""
         self._closed = True
-        while self._idle:
-            await self.drop(self._idle.pop())
+        while (wire := self.take_idle()) is not None:
+            await self.drop(wire)
         if self._owned:
             await self._pool.disconnect(inuse_connections=False)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from ..failures import is_stale_connection, needs_script
-from ..packing import Command, wire, with_scripts
+from ..packing import Command, with_scripts
+from ..packing import wire as wired
 from .connections import AsyncConnections
-from .runtime import AsyncConnection, exchange
 from .subscriber import AsyncSubscriber
+from .wire import AsyncWire
 
 __all__ = ["AsyncNode"]
 
@@ -21,11 +20,11 @@ class AsyncNode:
     """The server that ``pool``, one of redis-py's, leads to."""
 
     def __init__(self, pool: Any, *, owned: bool) -> None:
-        self._connections = AsyncConnections(pool, owned=owned)
+        self.connections = AsyncConnections(pool, owned=owned)
 
     async def ask(self, timeout: float, *commands: Command) -> list[Any]:
         """As `exchange`."""
-        return await self.exchange(commands, [wire(each) for each in commands], timeout)
+        return await self.exchange(commands, [wired(each) for each in commands], timeout)
 
     async def exchange(
         self, commands: Sequence[Command], packed: Sequence[bytes], timeout: float, tail: int = 0
@@ -38,51 +37,60 @@ class AsyncNode:
         Raises: NotConnectedError if nothing was sent.
         """
         until = monotonic() + timeout
-        connection = await self._connections.take()
-        replies: list[Any] = []
+        wire = await self.connections.take()
         try:
-            await exchange(connection, b"".join(packed), len(packed), timeout, replies)
-            unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
-            if unknown:
-                unknown += range(len(commands) - tail, len(commands))
-                left = max(0.0, until - monotonic())
-                await self._load(connection, commands, unknown, left, replies)
-        except (RedisError, OSError):
-            await self._connections.drop(connection)
-            return replies + [None] * (len(commands) - len(replies))
+            replies = await wire.exchange(b"".join(packed), len(packed), timeout)
         except BaseException:
-            await self._connections.drop(connection)
+            await self.connections.drop(wire)
             raise
-        if any(is_stale_connection(reply) for reply in replies):
-            await self._connections.drop(connection)
-        else:
-            await self._connections.give_back(connection)
+        return await self.settled(wire, commands, replies, until, tail)
+
+    async def settled(
+        self,
+        wire: AsyncWire,
+        commands: Sequence[Command],
+        replies: list[Any],
+        until: float,
+        tail: int = 0,
+    ) -> list[Any]:
+        """As many replies as ``commands``, of which ``wire`` brought ``replies``.
+
+        Scripts that the server did not know are sent to it, by ``until``.
+        """
+        try:
+            unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
+            if unknown and len(replies) == len(commands):
+                unknown += range(len(commands) - tail, len(commands))
+                await self._load(wire, commands, unknown, until - monotonic(), replies)
+        except BaseException:
+            await self.connections.drop(wire)
+            raise
+        replies += [None] * (len(commands) - len(replies))
+        is_stale = wire.lost or any(is_stale_connection(reply) for reply in replies)
+        if is_stale or not self.connections.keep(wire):
+            await self.connections.drop(wire)
         return replies
 
     async def _load(
         self,
-        connection: AsyncConnection,
+        wire: AsyncWire,
         commands: Sequence[Command],
         unknown: Sequence[int],
         timeout: float,
         replies: list[Any],
     ) -> None:
         """Ask once more, with the texts, what the server had no script for: it was restarted."""
-        again = with_scripts([commands[index] for index in unknown])
-        packed = [wire(command) for command in again]
-        answers: list[Any] = []
+        packed = [wired(each) for each in with_scripts([commands[index] for index in unknown])]
         for index in unknown:
             replies[index] = None
-        try:
-            await exchange(connection, b"".join(packed), len(packed), timeout, answers)
-        finally:
-            for index, answer in zip(unknown, answers, strict=False):
-                replies[index] = answer
+        answers = await wire.exchange(b"".join(packed), len(packed), max(0.001, timeout))
+        for index, answer in zip(unknown, answers, strict=False):
+            replies[index] = answer
 
     async def subscribe(self, channel: bytes) -> AsyncSubscriber:
         """A connection of its own that hears ``channel``. Raises: NotConnectedError, RedisError,
         OSError."""
-        subscriber = AsyncSubscriber(self._connections, await self._connections.connect())
+        subscriber = AsyncSubscriber(self.connections, await self.connections.connect())
         try:
             await subscriber.subscribe(channel)
         except BaseException:
@@ -91,4 +99,4 @@ class AsyncNode:
         return subscriber
 
     async def close(self) -> None:
-        await self._connections.close()
+        await self.connections.close()

@@ -11,13 +11,7 @@ from redis import asyncio as redis_asyncio
 from redis.asyncio import connection as redis_connection
 from redis.asyncio import retry as redis_retry
 from redis.asyncio import sentinel as redis_sentinel
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisError
 
 __all__ = [
     "CLIENT",
@@ -33,12 +27,13 @@ __all__ = [
     "AsyncWorker",
     "all_of",
     "drop",
-    "exchange",
-    "is_usable",
+    "error_of",
+    "is_outdated",
     "kwargs_of_cluster",
     "next_push",
     "parse_url",
     "sleep",
+    "transport_of",
     "without_timeouts",
 ]
 
@@ -56,8 +51,6 @@ sleep = asyncio.sleep
 T = TypeVar("T")
 
 CLIENT = "redis.asyncio.Redis"
-_ANSWERS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
-"""Errors that the server sent: the connection goes on."""
 
 
 class AsyncPrimaryConnection(redis_sentinel.SentinelManagedConnection):
@@ -89,31 +82,25 @@ def without_timeouts(connection: AsyncConnection) -> None:
     connection.health_check_interval = 0
 
 
-async def is_usable(connection: AsyncConnection) -> bool:
-    """Whether an idle ``connection`` is still there, as far as one can see."""
-    try:
-        return connection.is_connected and not await connection.can_read()
-    except (RedisError, OSError):
-        return False
+# What follows knows of redis-py's connections what redis-py does not promise. Where that has
+# changed, tests/test_wire.py fails.
 
 
-async def exchange(
-    connection: AsyncConnection, data: bytes, count: int, timeout: float, replies: list[Any]
-) -> None:
-    """Send ``data`` and add its ``count`` replies to ``replies``; errors are replies, too.
+def is_outdated(connection: AsyncConnection) -> bool:
+    """Whether ``connection`` should be made anew: the server moves, or wants newer credentials."""
+    return connection._re_auth_token is not None or connection.should_reconnect()
 
-    Raises: RedisError, OSError or TimeoutError if the connection is lost, or after
-    ``timeout`` seconds; it must be dropped then.
-    """
-    read = connection.read_response
-    async with asyncio.timeout(timeout):
-        await connection.send_packed_command([data], check_health=False)
-        for _ in range(count):
-            try:
-                reply = await read(disable_decoding=True, disconnect_on_error=False)
-            except _ANSWERS as error:
-                reply = error
-            replies.append(reply)
+
+def transport_of(connection: AsyncConnection) -> asyncio.Transport:
+    """What ``connection`` writes to; nothing is under way in it."""
+    transport: asyncio.Transport = connection._writer.transport
+    return transport
+
+
+def error_of(connection: AsyncConnection) -> Callable[[str], Exception]:
+    """redis-py's exception of what a server said."""
+    error: Callable[[str], Exception] = connection._parser.parse_error
+    return error
 
 
 async def next_push(connection: AsyncConnection) -> Any:

@@ -35,4 +35,4 @@ class AsyncSubscriber:
         await drop(self._connection)
 
     async def close(self) -> None:
-        await self._connections.drop(self._connection)
+        await self._connections.release(self._connection)

@@ -22,6 +22,9 @@ __all__ = ["AsyncSingle", "AsyncTopology"]
 class AsyncTopology(ABC):
     """The servers that sessions and locks are on."""
 
+    gathers: bool
+    """Whether one script may be about several keys."""
+
     def __init__(self, options: Options) -> None:
         self._timeout = options.timeout
         self._replicas = options.wait_replicas
@@ -81,17 +84,18 @@ class AsyncTopology(ABC):
 class AsyncSingle(AsyncTopology):
     """One server. If it is the one that sentinels name, its pool asks them."""
 
+    gathers = True
     lanes = 2
 
     def __init__(self, pools: AsyncPools, options: Options) -> None:
         super().__init__(options)
-        self._node = pools.only()
+        self.node = pools.only()
 
     async def open(self) -> None:
         """There is nothing to find."""
 
     def primaries(self) -> Mapping[str, AsyncNode]:
-        return {"": self._node}
+        return {"": self.node}
 
     def lane_of(self, address: operations.Address) -> int:
         return hash(address.slot) % self.lanes
@@ -100,11 +104,11 @@ class AsyncSingle(AsyncTopology):
         self, commands: Sequence[Command], packed: Sequence[bytes], *, confirm: bool
     ) -> list[Any]:
         return await self._exchange_with(
-            self._node, commands, packed, self._timeout, confirm=confirm
+            self.node, commands, packed, self._timeout, confirm=confirm
         )
 
     async def subscribe(self, channel: bytes) -> AsyncSubscriber:
-        return await self._node.subscribe(channel)
+        return await self.node.subscribe(channel)
 
     async def close(self) -> None:
-        await self._node.close()
+        await self.node.close()

@@ -14,10 +14,11 @@ from sessiontracker.backend import Asked, Backend, BackendError
 from sessiontracker.backend import operations as kinds
 
 from .. import server
+from ..batch import Batch
 from ..confirming import Unconfirmed, changes, unconfirmed
 from ..failures import NotConnectedError, is_stale_connection, outcome_of, raised
 from ..options import Options
-from ..packing import Command, Packer, wire
+from ..packing import Command, Packer
 from ..packing import outcome_of as answered
 from ..records import NotASessionError
 from ..scripts import SCRIPTS
@@ -32,6 +33,7 @@ from .topology import Single, Topology
 
 __all__ = ["RedisBackend"]
 
+_WAITING = (kinds.Acquire, kinds.Release)
 _LOADS: list[Command] = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
 
 
@@ -95,39 +97,47 @@ class RedisBackend(Backend):
         return -1 if operation.address is None else self._topology.lane_of(operation.address)
 
     def execute(self, operations: Sequence[Asked]) -> list[kinds.Outcome]:
-        outcomes: list[kinds.Outcome | None] = [None] * len(operations)
-        scripted: list[tuple[int, kinds.Operation]] = []
-        commands: list[Command] = []
-        packed: list[bytes] = []
-        for index, operation in enumerate(operations):
-            if isinstance(operation, kinds.Operation):
-                try:
-                    command = self._packer.evalsha(operation)
-                    packed.append(wire(command))
-                except (ValueError, OverflowError) as error:  # which no store can hold
-                    outcomes[index] = kinds.Failed(BackendError(f"{self._where}: {error}"))
-                    continue
+        return self._executed(self._packed(operations))
+
+    def _packed(self, operations: Sequence[Asked]) -> Batch:
+        for operation in operations:
+            if type(operation) is kinds.Acquire:
                 self._hints.expect(operation)
-                scripted.append((index, operation))
-                commands.append(command)
-        if commands:
-            confirm = self._options.wait_replicas > 0 and any(changes(each) for _, each in scripted)
-            replies = self._topology.exchange(commands, packed, confirm=confirm)
-            for (index, operation), reply in zip(scripted, replies, strict=True):
-                outcomes[index] = self._outcome(operation, reply)
+        return Batch(self._packer, operations, gathers=self._topology.gathers)
+
+    def _executed(self, batch: Batch) -> list[kinds.Outcome]:
+        replies: list[Any] = []
+        if batch.commands:
+            confirm = self._confirms(batch)
+            replies = self._topology.exchange(batch.commands, batch.packed, confirm=confirm)
+        outcomes = self._outcomes(batch, replies)
         return [
             outcome or self._stores.execute(operation, self._topology.primaries())
-            for operation, outcome in zip(operations, outcomes, strict=True)
+            for operation, outcome in zip(batch.operations, outcomes, strict=True)
         ]
+
+    def _confirms(self, batch: Batch) -> bool:
+        """Whether replicas are to have what ``batch`` changes."""
+        return self._options.wait_replicas > 0 and any(map(changes, batch.operations))
+
+    def _outcomes(self, batch: Batch, replies: Sequence[Any]) -> list[kinds.Outcome | None]:
+        """What each operation came to, by the ``replies``; None: it has no command."""
+        outcomes: list[kinds.Outcome | None] = [None] * len(batch.operations)
+        for index, error in batch.failures.items():
+            outcomes[index] = kinds.Failed(BackendError(f"{self._where}: {error}"))
+        for index, operation, reply in batch.answers(replies):
+            outcomes[index] = self._outcome(operation, reply)
+        return outcomes
 
     def _outcome(self, operation: kinds.Operation, reply: Any) -> kinds.Outcome:
         """What ``operation`` came to, by the ``reply`` to its command; None: none came."""
         if reply is None or isinstance(reply, Exception):
             return outcome_of(reply, self._where)
-        confirmed = not isinstance(reply, Unconfirmed)
+        confirmed = type(reply) is not Unconfirmed
         try:
             outcome = answered(operation, reply if confirmed else reply.reply)
         except NotASessionError as error:
             return kinds.Broken(f"{self._where}: {error}")
-        self._hints.note(operation, outcome)
+        if type(operation) in _WAITING:
+            self._hints.note(operation, outcome)
         return outcome if confirmed else unconfirmed(operation, outcome, self._where)

@@ -10,7 +10,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from ..failures import NotConnectedError
-from .runtime import Connection, drop, is_usable, without_timeouts
+from .runtime import Connection, drop, without_timeouts
+from .wire import Wire
 
 __all__ = ["Connections"]
 
@@ -29,30 +30,36 @@ class Connections:
         self._pool = pool
         self._owned = owned
         self._closed = False
-        self._idle: list[Connection] = []
+        self._idle: list[Wire] = []
         self._failure: Exception | None = None
         self._pause = 0.0
         self._next_try = 0.0
         self.made = 0
         """How many times a connection was made."""
 
-    def take(self) -> Connection:
+    def take(self) -> Wire:
         """A connection for one exchange. Raises: NotConnectedError."""
-        while self._idle:
-            connection = self._idle.pop()
-            if is_usable(connection):
-                return connection
-            self.drop(connection)
-        return self.connect()
+        while (wire := self.take_idle()) is not None:
+            if wire.is_usable():
+                return wire
+            self.drop(wire)
+        return Wire(self.connect())
 
-    def give_back(self, connection: Connection) -> None:
-        if self._closed:
-            self.drop(connection)
-        else:
-            self._idle.append(connection)
+    def take_idle(self) -> Wire | None:
+        """A connection that was kept, usable or not."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def keep(self, wire: Wire) -> bool:
+        """Whether ``wire`` is kept for whoever takes one next; else it must be dropped."""
+        if not self._closed:
+            self._idle.append(wire)
+        return not self._closed
 
     def connect(self) -> Connection:
-        """A new connection. Raises: NotConnectedError."""
+        """A new connection, to read and write as redis-py does. Raises: NotConnectedError."""
         if self._failure is not None and monotonic() < self._next_try:
             raise NotConnectedError(self._failure)
         try:
@@ -67,15 +74,20 @@ class Connections:
         without_timeouts(connection)
         return connection
 
-    def drop(self, connection: Connection) -> None:
+    def drop(self, wire: Wire) -> None:
         """Close a connection, whose state is not known or which is of no use any more."""
+        wire.drop()
+        self.release(wire.connection)
+
+    def release(self, connection: Connection) -> None:
+        """Close what `connect` gave."""
         drop(connection)
         self._pool.release(connection)
 
     def close(self) -> None:
         """Keep no connection; one that is in use still goes when it is given back."""
         self._closed = True
-        while self._idle:
-            self.drop(self._idle.pop())
+        while (wire := self.take_idle()) is not None:
+            self.drop(wire)
         if self._owned:
             self._pool.disconnect(inuse_connections=False)

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from ..failures import is_stale_connection, needs_script
-from ..packing import Command, wire, with_scripts
+from ..packing import Command, with_scripts
+from ..packing import wire as wired
 from .connections import Connections
-from .runtime import Connection, exchange
 from .subscriber import Subscriber
+from .wire import Wire
 
 __all__ = ["Node"]
 
@@ -22,11 +21,11 @@ class Node:
     """The server that ``pool``, one of redis-py's, leads to."""
 
     def __init__(self, pool: Any, *, owned: bool) -> None:
-        self._connections = Connections(pool, owned=owned)
+        self.connections = Connections(pool, owned=owned)
 
     def ask(self, timeout: float, *commands: Command) -> list[Any]:
         """As `exchange`."""
-        return self.exchange(commands, [wire(each) for each in commands], timeout)
+        return self.exchange(commands, [wired(each) for each in commands], timeout)
 
     def exchange(
         self, commands: Sequence[Command], packed: Sequence[bytes], timeout: float, tail: int = 0
@@ -39,51 +38,60 @@ class Node:
         Raises: NotConnectedError if nothing was sent.
         """
         until = monotonic() + timeout
-        connection = self._connections.take()
-        replies: list[Any] = []
+        wire = self.connections.take()
         try:
-            exchange(connection, b"".join(packed), len(packed), timeout, replies)
-            unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
-            if unknown:
-                unknown += range(len(commands) - tail, len(commands))
-                left = max(0.0, until - monotonic())
-                self._load(connection, commands, unknown, left, replies)
-        except (RedisError, OSError):
-            self._connections.drop(connection)
-            return replies + [None] * (len(commands) - len(replies))
+            replies = wire.exchange(b"".join(packed), len(packed), timeout)
         except BaseException:
-            self._connections.drop(connection)
+            self.connections.drop(wire)
             raise
-        if any(is_stale_connection(reply) for reply in replies):
-            self._connections.drop(connection)
-        else:
-            self._connections.give_back(connection)
+        return self.settled(wire, commands, replies, until, tail)
+
+    def settled(
+        self,
+        wire: Wire,
+        commands: Sequence[Command],
+        replies: list[Any],
+        until: float,
+        tail: int = 0,
+    ) -> list[Any]:
+        """As many replies as ``commands``, of which ``wire`` brought ``replies``.
+
+        Scripts that the server did not know are sent to it, by ``until``.
+        """
+        try:
+            unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
+            if unknown and len(replies) == len(commands):
+                unknown += range(len(commands) - tail, len(commands))
+                self._load(wire, commands, unknown, until - monotonic(), replies)
+        except BaseException:
+            self.connections.drop(wire)
+            raise
+        replies += [None] * (len(commands) - len(replies))
+        is_stale = wire.lost or any(is_stale_connection(reply) for reply in replies)
+        if is_stale or not self.connections.keep(wire):
+            self.connections.drop(wire)
         return replies
 
     def _load(
         self,
-        connection: Connection,
+        wire: Wire,
         commands: Sequence[Command],
         unknown: Sequence[int],
         timeout: float,
         replies: list[Any],
     ) -> None:
         """Ask once more, with the texts, what the server had no script for: it was restarted."""
-        again = with_scripts([commands[index] for index in unknown])
-        packed = [wire(command) for command in again]
-        answers: list[Any] = []
+        packed = [wired(each) for each in with_scripts([commands[index] for index in unknown])]
         for index in unknown:
             replies[index] = None
-        try:
-            exchange(connection, b"".join(packed), len(packed), timeout, answers)
-        finally:
-            for index, answer in zip(unknown, answers, strict=False):
-                replies[index] = answer
+        answers = wire.exchange(b"".join(packed), len(packed), max(0.001, timeout))
+        for index, answer in zip(unknown, answers, strict=False):
+            replies[index] = answer
 
     def subscribe(self, channel: bytes) -> Subscriber:
         """A connection of its own that hears ``channel``. Raises: NotConnectedError, RedisError,
         OSError."""
-        subscriber = Subscriber(self._connections, self._connections.connect())
+        subscriber = Subscriber(self.connections, self.connections.connect())
         try:
             subscriber.subscribe(channel)
         except BaseException:
@@ -92,4 +100,4 @@ class Node:
         return subscriber
 
     def close(self) -> None:
-        self._connections.close()
+        self.connections.close()

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Sequence
-from time import monotonic, sleep
+from time import sleep
 from typing import Any, TypeVar
 
 import redis
 from redis import connection as redis_connection
 from redis import retry as redis_retry
 from redis import sentinel as redis_sentinel
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisError
 
 __all__ = [
     "CLIENT",
@@ -33,12 +28,14 @@ __all__ = [
     "Worker",
     "all_of",
     "drop",
-    "exchange",
-    "is_usable",
+    "error_of",
+    "is_outdated",
+    "is_silent",
     "kwargs_of_cluster",
     "next_push",
     "parse_url",
     "sleep",
+    "socket_of",
     "without_timeouts",
 ]
 
@@ -54,9 +51,6 @@ parse_url: Any = redis_connection.parse_url
 
 T = TypeVar("T")
 CLIENT = "redis.Redis"
-_ANSWERS = (ResponseError, BusyLoadingError, AuthenticationError, AuthorizationError)
-"""Errors that the server sent: the connection goes on."""
-
 _STOPPING = 5.0  # s
 
 
@@ -86,33 +80,39 @@ def without_timeouts(connection: Connection) -> None:
     connection.health_check_interval = 0
 
 
-def is_usable(connection: Connection) -> bool:
-    """Whether an idle ``connection`` is still there, as far as one can see."""
+# What follows knows of redis-py's connections what redis-py does not promise. Where that has
+# changed, tests/test_wire.py fails.
+
+
+def is_outdated(connection: Connection) -> bool:
+    """Whether ``connection`` should be made anew: the server moves, or wants newer credentials."""
+    connection = _plain(connection)
+    return connection._re_auth_token is not None or connection.should_reconnect()
+
+
+def is_silent(connection: Connection) -> bool:
+    """Whether ``connection`` is there, and nothing has arrived."""
     try:
         return connection.is_connected and not connection.can_read(timeout=0)
     except (RedisError, OSError):
         return False
 
 
-def exchange(
-    connection: Connection, data: bytes, count: int, timeout: float, replies: list[Any]
-) -> None:
-    """Send ``data`` and add its ``count`` replies to ``replies``; errors are replies, too.
+def socket_of(connection: Connection) -> socket.socket:
+    """What ``connection`` writes to; nothing is under way in it."""
+    connected: socket.socket = _plain(connection)._sock
+    return connected
 
-    Raises: RedisError or OSError if the connection is lost, or after ``timeout`` seconds; it
-    must be dropped then.
-    """
-    until = monotonic() + timeout
-    connection.send_packed_command([data], check_health=False)
-    for _ in range(count):
-        left = max(0.001, until - monotonic())
-        try:
-            reply = connection.read_response(
-                disable_decoding=True, timeout=left, disconnect_on_error=False
-            )
-        except _ANSWERS as error:
-            reply = error
-        replies.append(reply)
+
+def error_of(connection: Connection) -> Callable[[str], Exception]:
+    """redis-py's exception of what a server said."""
+    error: Callable[[str], Exception] = _plain(connection)._parser.parse_error
+    return error
+
+
+def _plain(connection: Connection) -> Connection:
+    """The connection behind one that caches."""
+    return getattr(connection, "_conn", connection)
 
 
 def next_push(connection: Connection) -> Any:

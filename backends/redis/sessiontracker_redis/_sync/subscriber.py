@@ -34,4 +34,4 @@ class Subscriber:
         drop(self._connection)
 
     def close(self) -> None:
-        self._connections.drop(self._connection)
+        self._connections.release(self._connection)

@@ -23,6 +23,9 @@ __all__ = ["Single", "Topology"]
 class Topology(ABC):
     """The servers that sessions and locks are on."""
 
+    gathers: bool
+    """Whether one script may be about several keys."""
+
     def __init__(self, options: Options) -> None:
         self._timeout = options.timeout
         self._replicas = options.wait_replicas
@@ -82,17 +85,18 @@ class Topology(ABC):
 class Single(Topology):
     """One server. If it is the one that sentinels name, its pool asks them."""
 
+    gathers = True
     lanes = 2
 
     def __init__(self, pools: Pools, options: Options) -> None:
         super().__init__(options)
-        self._node = pools.only()
+        self.node = pools.only()
 
     def open(self) -> None:
         """There is nothing to find."""
 
     def primaries(self) -> Mapping[str, Node]:
-        return {"": self._node}
+        return {"": self.node}
 
     def lane_of(self, address: operations.Address) -> int:
         return hash(address.slot) % self.lanes
@@ -100,10 +104,10 @@ class Single(Topology):
     def exchange(
         self, commands: Sequence[Command], packed: Sequence[bytes], *, confirm: bool
     ) -> list[Any]:
-        return self._exchange_with(self._node, commands, packed, self._timeout, confirm=confirm)
+        return self._exchange_with(self.node, commands, packed, self._timeout, confirm=confirm)
 
     def subscribe(self, channel: bytes) -> Subscriber:
-        return self._node.subscribe(channel)
+        return self.node.subscribe(channel)
 
     def close(self) -> None:
-        self._node.close()
+        self.node.close()
