@@ -75,8 +75,9 @@ def _url(where: str, text: str | None) -> URL:
     if url.get_backend_name() != "sqlite":
         raise ConfigurationError(
             f"{where}.url: {url.get_backend_name()!r} is no database that this version of "
-            "sessiontracker-sql supports: it knows SQLite and PostgreSQL, as "
-            '"sqlite:///sessions.db" and "postgresql://user@host/database"'
+            "sessiontracker-sql supports: it knows SQLite, PostgreSQL, MariaDB and MySQL, as "
+            '"sqlite:///sessions.db", "postgresql://user@host/database" and '
+            '"mysql://user@host/database"'
         )
     return url
 

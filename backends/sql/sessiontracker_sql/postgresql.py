@@ -57,11 +57,13 @@ class PostgreSQL:
         self._dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
         quote = self._dialect.identifier_preparer.format_table
         self._keys, self._schema = quote(tables.keys), quote(tables.schema)
+        self._newest = len(tables.steps())
         self.channel = f"{tables.keys.name}_wake"[-63:]
         # `now()` is when the transaction began, before its snapshot was taken.
         self._clock = (
             f"SELECT coalesce($1::bigint, {_us('now()')}) AS before, "
-            f"coalesce($1::bigint, {_us('clock_timestamp()')}) AS after"
+            f"coalesce($1::bigint, {_us('clock_timestamp()')}) AS after, "
+            f"(SELECT max(oldest) FROM {self._schema}) AS oldest"
         )
         self._load = self._loading(COLUMNS)
         bare = [
@@ -131,7 +133,9 @@ class PostgreSQL:
         types, scopes, keys = zip(*places, strict=True)
         answer = yield Query(text, (now, types, scopes, keys))
         found: dict[Place, Row | str] = {}
-        for n, before, after, revision, *values in answer.rows:
+        for n, oldest, before, after, revision, *values in answer.rows:
+            if oldest is None or oldest > self._newest:
+                usable(self.tables, oldest and (oldest, oldest))
             place = places[n - 1]
             try:
                 found[place] = read_row(place[2].decode(), values, revision, (before, after))
@@ -142,7 +146,7 @@ class PostgreSQL:
     def _loading(self, columns: Sequence[str]) -> str:
         return (
             f"WITH clock AS MATERIALIZED ({self._clock}) "
-            f"SELECT g.n, c.before, c.after, k.revision, {', '.join(columns)} "
+            f"SELECT g.n, c.oldest, c.before, c.after, k.revision, {', '.join(columns)} "
             "FROM clock c CROSS JOIN unnest($2::bytea[], $3::bytea[], $4::bytea[]) "
             "WITH ORDINALITY AS g(type, scope, key, n) "
             f"LEFT JOIN {self._keys} k "

@@ -20,10 +20,12 @@ __all__ = ["SERVERS", "ServerOptions", "kind_of", "need_driver"]
 SERVERS = {
     "postgresql": "postgresql",
     "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
 }
 """The kind of server, by what its URL begins with."""
 
-_DRIVERS = {"postgresql": ("asyncpg", "psycopg")}
+_DRIVERS = {"postgresql": ("asyncpg", "psycopg"), "mysql": ("aiomysql", "pymysql")}
 _OPTIONS = ("timeout", "table_prefix", "create_tables", "clock", "connect_args", "listen_url")
 _FOR_THE_LISTENER = "postgresql"
 
@@ -46,9 +48,28 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     clock: Callable[[], int] | None = None
 
     @property
+    def kind(self) -> str:
+        """Of the server, as in `SERVERS`."""
+        return SERVERS[self.url.get_backend_name()]
+
+    @property
     def dsn(self) -> str:
         """The URL as libpq reads it."""
         return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    @property
+    def where_to_connect(self) -> dict[str, Any]:
+        """The URL as PyMySQL's ``connect`` takes it."""
+        url = self.url
+        named = {
+            "host": url.host,
+            "port": url.port,
+            "user": url.username,
+            "password": url.password,
+            "database": url.database,
+            **url.query,
+        }
+        return {name: value for name, value in named.items() if value is not None}
 
     @property
     def to_listen(self) -> ServerOptions:
@@ -93,7 +114,7 @@ def kind_of(text: str | None) -> str | None:
 
 def need_driver(options: ServerOptions, *, asynchronous: bool) -> None:
     """Whether the package is there that connects. Raises: ConfigurationError."""
-    kind = SERVERS[options.url.get_backend_name()]
+    kind = options.kind
     driver = _DRIVERS[kind][0 if asynchronous else 1]
     if find_spec(driver) is None:
         raise ConfigurationError(
@@ -110,7 +131,7 @@ def _url(where: str, text: object) -> URL:
     if url is None or url.get_backend_name() not in SERVERS:
         raise ConfigurationError(
             f"{where}: {mask(str(text))!r} is no URL of a database server: write one like "
-            '"postgresql://user@host/database"'
+            '"postgresql://user@host/database" or "mysql://user@host/database"'
         )
     return url
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .mysql import MySQL
 from .postgresql import PostgreSQL
 from .schema import Tables
 from .server import Server
@@ -12,4 +13,5 @@ __all__ = ["server_of"]
 
 def server_of(options: ServerOptions) -> Server:
     """What is said to the server that ``options`` name."""
-    return PostgreSQL(Tables(options.table_prefix, revisions=True))
+    tables = Tables(options.table_prefix, revisions=True)
+    return PostgreSQL(tables) if options.kind == "postgresql" else MySQL(tables)

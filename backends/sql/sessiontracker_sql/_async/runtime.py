@@ -1,12 +1,12 @@
-"""What the drivers offer an event loop: asyncpg. By hand; ``_sync`` has its twin of threads."""
+"""What asyncpg and aiomysql offer an event loop. By hand; ``_sync`` has its twin of threads."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
-from .. import sqlstates
+from .. import error_numbers, sqlstates
 from ..server_options import ServerOptions
 from ..talk import Answer, LostError, NotConnectedError, Query, ServerError
 
@@ -16,23 +16,69 @@ sleep = asyncio.sleep
 _CLOSING = 2.0  # s
 
 
-class AsyncConnection:
-    """One connection to PostgreSQL, by asyncpg."""
+class AsyncConnection(Protocol):
+    """One connection to a server."""
+
+    own: Any
+    """What it calls itself."""
+
+    prepares: bool
+    """Whether statements may be prepared: no pooler is between us and the server."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the connection is still there, as far as one can see."""
+        ...
+
+    async def ask(self, query: Query, timeout: float) -> Answer:
+        """The answer, within ``timeout`` s. Raises: ServerError, LostError."""
+        ...
+
+    async def listen(self, channel: str) -> None:
+        """Begin to listen. Raises: LostError."""
+        ...
+
+    async def hear(self) -> list[str]:
+        """What is said on the channel next. Raises: LostError."""
+        ...
+
+    def drop(self) -> None:
+        """Close the connection at once, whatever is under way in it."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection, and say so to the server."""
+        ...
+
+
+async def connect(options: ServerOptions) -> AsyncConnection:
+    """A new connection. Raises: NotConnectedError, ServerError."""
+    if options.kind == "postgresql":
+        return await _connect_postgresql(options)
+    return await _connect_mysql(options)
+
+
+def _words(error: BaseException) -> str:
+    return "time was up" if isinstance(error, TimeoutError) else str(error) or repr(error)
+
+
+# PostgreSQL -------------------------------------------------------------------
+
+
+class _PostgreSQLConnection:
+    """By asyncpg."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
         self.own = driver.get_server_pid()
         self.prepares = False
-        """Whether statements may be prepared: no pooler is between us and the server."""
         self._heard: asyncio.Queue[str | None] = asyncio.Queue()
 
     @property
     def is_usable(self) -> bool:
-        """Whether the connection is still there, as far as one can see."""
         return not self._driver.is_closed()
 
     async def ask(self, query: Query, timeout: float) -> Answer:
-        """The answer, within ``timeout`` s. Raises: ServerError, LostError."""
         driver = self._driver
         try:
             if self.prepares:
@@ -56,7 +102,6 @@ class AsyncConnection:
             raise
 
     async def listen(self, channel: str) -> None:
-        """Begin to listen. Raises: LostError."""
         heard = self._heard
 
         def on_notify(connection: Any, process: int, channel: str, payload: str) -> None:
@@ -73,39 +118,110 @@ class AsyncConnection:
             raise LostError(_words(error)) from error
 
     async def hear(self) -> list[str]:
-        """What is said on the channel next. Raises: LostError."""
         payload = await self._heard.get()
         if payload is None:
             raise LostError("the connection that listens was closed")
         return [payload]
 
     def drop(self) -> None:
-        """Close the connection at once, whatever is under way in it."""
         self._driver.terminate()
 
     async def close(self) -> None:
-        """Close the connection, and say so to the server."""
         try:
             await self._driver.close(timeout=_CLOSING)
         except Exception:
             self.drop()
 
 
-async def connect(options: ServerOptions) -> AsyncConnection:
-    """A new connection. Raises: NotConnectedError, ServerError."""
+async def _connect_postgresql(options: ServerOptions) -> AsyncConnection:
     import asyncpg
 
     connecting = {"timeout": options.timeout, **options.connect_args}
     try:
-        return AsyncConnection(await asyncpg.connect(options.dsn, **connecting))
+        return _PostgreSQLConnection(await asyncpg.connect(options.dsn, **connecting))
     except asyncpg.PostgresError as error:
         raise ServerError(error.sqlstate or "", str(error)) from error
     except (OSError, TimeoutError, ValueError, asyncpg.InterfaceError) as error:
         raise NotConnectedError(error) from error
 
 
-def _words(error: BaseException) -> str:
-    return "time was up" if isinstance(error, TimeoutError) else str(error) or repr(error)
+# MariaDB and MySQL ------------------------------------------------------------
+
+
+class _MySQLConnection:
+    """By aiomysql, which has PyMySQL's errors."""
+
+    prepares = True
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self.own = driver.thread_id()
+
+    @property
+    def is_usable(self) -> bool:
+        return not self._driver.closed and not self._driver._reader.at_eof()
+
+    async def ask(self, query: Query, timeout: float) -> Answer:
+        counts: list[int] = []
+        rows: Sequence[Sequence[Any]] = ()
+        try:
+            async with asyncio.timeout(timeout):
+                cursor = await self._driver.cursor()
+                await cursor.execute(query.text)
+                while True:
+                    counts.append(cursor.rowcount)
+                    if cursor.description is not None:
+                        rows = await cursor.fetchall()
+                    if not await cursor.nextset():
+                        return Answer(rows, counts)
+        except (OSError, TimeoutError, EOFError) as error:
+            self.drop()
+            raise LostError(_words(error)) from error
+        except Exception as error:
+            code, message = error_numbers.read(error)
+            if error_numbers.is_lost(code):
+                self.drop()
+                raise LostError(message) from error
+            raise ServerError(code, message, counts) from error
+        except BaseException:
+            self.drop()  # whatever is under way in it
+            raise
+
+    async def listen(self, channel: str) -> None:
+        raise NotImplementedError
+
+    async def hear(self) -> list[str]:
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        self._driver.close()
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(_CLOSING):
+                await self._driver.ensure_closed()
+        except Exception:
+            self.drop()
+
+
+async def _connect_mysql(options: ServerOptions) -> AsyncConnection:
+    import aiomysql
+
+    connecting = {
+        "connect_timeout": options.timeout,
+        "autocommit": True,
+        "charset": "utf8mb4",
+        **options.where_to_connect,
+        **options.connect_args,
+    }
+    connecting["db"] = connecting.pop("database", None)
+    try:
+        return _MySQLConnection(await aiomysql.connect(**connecting))
+    except (aiomysql.Error, OSError, TimeoutError) as error:
+        raise error_numbers.not_connected(error) from error
+
+
+# Tasks ------------------------------------------------------------------------
 
 
 class AsyncWorker:

@@ -1,4 +1,4 @@
-"""What the drivers offer threads: psycopg. By hand; ``_async`` has its twin of an event loop."""
+"""What psycopg and PyMySQL offer threads. By hand; ``_async`` has its twin of an event loop."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from functools import cache
 from struct import Struct, pack
 from struct import error as struct_error
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Protocol
 
-from .. import sqlstates
+from .. import error_numbers, sqlstates
 from ..server_options import ServerOptions
 from ..talk import Answer, LostError, NotConnectedError, Query, ServerError
 
@@ -22,27 +22,72 @@ _STOPPING = 5.0  # s
 _HEARING = 0.2  # s
 
 
-class Connection:
-    """One connection to PostgreSQL, by psycopg."""
+class Connection(Protocol):
+    """One connection to a server."""
+
+    own: Any
+    """What it calls itself."""
+
+    prepares: bool
+    """Whether statements may be prepared: no pooler is between us and the server."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the connection is still there, as far as one can see."""
+        ...
+
+    def ask(self, query: Query, timeout: float) -> Answer:
+        """The answer, within ``timeout`` s. Raises: ServerError, LostError."""
+        ...
+
+    def listen(self, channel: str) -> None:
+        """Begin to listen. Raises: LostError."""
+        ...
+
+    def hear(self) -> list[str]:
+        """What is said on the channel next; nothing after a while. Raises: LostError."""
+        ...
+
+    def drop(self) -> None:
+        """Close the connection at once, whatever is under way in it."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection, and say so to the server."""
+        ...
+
+
+def connect(options: ServerOptions) -> Connection:
+    """A new connection. Raises: NotConnectedError, ServerError."""
+    if options.kind == "postgresql":
+        return _connect_postgresql(options)
+    return _connect_mysql(options)
+
+
+def _has_word(fileno: int) -> bool:
+    """Whether an idle connection has something to say: that it ends."""
+    poll = select.poll()
+    poll.register(fileno, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+# PostgreSQL -------------------------------------------------------------------
+
+
+class _PostgreSQLConnection:
+    """By psycopg."""
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
         self._cursor = driver.cursor(binary=True)
         self.own = driver.info.backend_pid
         self.prepares = False
-        """Whether statements may be prepared: no pooler is between us and the server."""
 
     @property
     def is_usable(self) -> bool:
-        """Whether the connection is still there, as far as one can see."""
-        if self._driver.closed:
-            return False
-        poll = select.poll()
-        poll.register(self._driver.fileno(), select.POLLIN)
-        return not poll.poll(0)  # what an idle connection has to say is that it ends
+        return not self._driver.closed and not _has_word(self._driver.fileno())
 
     def ask(self, query: Query, timeout: float) -> Answer:
-        """The answer, within ``timeout`` s. Raises: ServerError, LostError."""
         import psycopg
 
         cursor = self._cursor
@@ -68,12 +113,10 @@ class Connection:
             raise
 
     def listen(self, channel: str) -> None:
-        """Begin to listen. Raises: LostError, ServerError."""
         quoted = channel.replace('"', '""')
         self.ask(Query(f'LISTEN "{quoted}"'), _STOPPING)
 
     def hear(self) -> list[str]:
-        """What is said on the channel next; nothing within a while. Raises: LostError."""
         import psycopg
 
         try:
@@ -85,16 +128,13 @@ class Connection:
             raise LostError(str(error) or repr(error)) from error
 
     def drop(self) -> None:
-        """Close the connection at once, whatever is under way in it."""
         self._driver.close()
 
     def close(self) -> None:
-        """Close the connection, and say so to the server."""
         self._driver.close()
 
 
-def connect(options: ServerOptions) -> Connection:
-    """A new connection. Raises: NotConnectedError, ServerError."""
+def _connect_postgresql(options: ServerOptions) -> Connection:
     import psycopg
 
     connecting = {
@@ -112,7 +152,7 @@ def connect(options: ServerOptions) -> Connection:
         raise NotConnectedError(error) from error
     except OSError as error:
         raise NotConnectedError(error) from error
-    return Connection(driver)
+    return _PostgreSQLConnection(driver)
 
 
 @cache
@@ -221,6 +261,87 @@ _PACKERS: dict[str, Callable[[Any], Any]] = {
     "bytea": lambda value: value,
     "text": lambda value: value,
 }
+
+
+# MariaDB and MySQL ------------------------------------------------------------
+
+
+class _MySQLConnection:
+    """By PyMySQL."""
+
+    prepares = True
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self._cursor = driver.cursor()
+        self.own = driver.thread_id()
+
+    @property
+    def is_usable(self) -> bool:
+        return self._driver.open and not _has_word(self._driver._sock.fileno())
+
+    def ask(self, query: Query, timeout: float) -> Answer:
+        counts: list[int] = []
+        rows: Sequence[Sequence[Any]] = ()
+        cursor = self._cursor
+        try:
+            cursor.execute(query.text)
+            while True:
+                counts.append(cursor.rowcount)
+                if cursor.description is not None:
+                    rows = cursor.fetchall()
+                if not cursor.nextset():
+                    return Answer(rows, counts)
+        except OSError as error:
+            self.drop()
+            raise LostError(str(error) or repr(error)) from error
+        except Exception as error:
+            code, message = error_numbers.read(error)
+            if error_numbers.is_lost(code):
+                self.drop()
+                raise LostError(message) from error
+            raise ServerError(code, message, counts) from error
+        except BaseException:
+            self.drop()
+            raise
+
+    def listen(self, channel: str) -> None:
+        raise NotImplementedError
+
+    def hear(self) -> list[str]:
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        self._driver._force_close()
+
+    def close(self) -> None:
+        try:
+            self._driver.close()
+        except Exception:
+            self.drop()
+
+
+def _connect_mysql(options: ServerOptions) -> Connection:
+    import pymysql
+    from pymysql.constants import CLIENT
+
+    connecting = {
+        "connect_timeout": max(1, round(options.timeout)),
+        "read_timeout": options.timeout,
+        "write_timeout": options.timeout,
+        "autocommit": True,
+        "charset": "utf8mb4",
+        "client_flag": CLIENT.MULTI_STATEMENTS,
+        **options.where_to_connect,
+        **options.connect_args,
+    }
+    try:
+        return _MySQLConnection(pymysql.connect(**connecting))
+    except (pymysql.Error, OSError) as error:
+        raise error_numbers.not_connected(error) from error
+
+
+# Threads ----------------------------------------------------------------------
 
 
 class Worker:

@@ -1,4 +1,4 @@
-"""Servers: a PostgreSQL of the tests' own, and what SESSIONTRACKER_TEST_POSTGRESQL_URL names."""
+"""Servers: a PostgreSQL of the tests' own, and those that the environment names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pymysql
 import pytest
 
 from sessiontracker.backend import BackendOptions, operations
@@ -18,14 +19,19 @@ from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql.server_options import ServerOptions
 from sessiontracker_sql.servers import server_of
 
-NAMED = "SESSIONTRACKER_TEST_POSTGRESQL_URL"
-SERVERS = ["own", *["named"] * (NAMED in os.environ)]
+NAMED = {
+    "postgresql": "SESSIONTRACKER_TEST_POSTGRESQL_URL",
+    "mariadb": "SESSIONTRACKER_TEST_MARIADB_URL",
+}
+SERVERS = ["own", *(name for name, variable in NAMED.items() if variable in os.environ)]
 
 
-def pytest_report_header() -> str:
-    if NAMED in os.environ:
-        return f"sessiontracker-sql: on its own PostgreSQL, and on the one at {NAMED}"
-    return f"sessiontracker-sql: on its own PostgreSQL alone: {NAMED} is not set"
+def pytest_report_header() -> list[str]:
+    lines = ["sessiontracker-sql: on a PostgreSQL of its own"]
+    for variable in NAMED.values():
+        said = "and on the server at" if variable in os.environ else "NOT on another: not set is"
+        lines.append(f"sessiontracker-sql: {said} {variable}")
+    return lines
 
 
 @pytest.fixture(scope="session")
@@ -49,25 +55,54 @@ def own_url(server: Any) -> str:
 @pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest) -> str:
     """Of each server in turn."""
-    if request.param == "named":
-        return os.environ[NAMED]
-    return str(request.getfixturevalue("own_url"))
+    if request.param == "own":
+        return str(request.getfixturevalue("own_url"))
+    return os.environ[NAMED[request.param]]
+
+
+class Admin:
+    """An administrator's own connection, in autocommit mode."""
+
+    def __init__(self, url: str) -> None:
+        self.is_postgresql = url.startswith("postgres")
+        if self.is_postgresql:
+            self._driver: Any = psycopg.connect(url, autocommit=True)
+        else:
+            where = options_of(url).where_to_connect
+            self._driver = pymysql.connect(**where, autocommit=True)
+        self._cursor = self._driver.cursor()
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        self._cursor.execute(statement)
+        return list(self._cursor.fetchall()) if self._cursor.description else []
+
+    def close(self) -> None:
+        self._driver.close()
 
 
 @pytest.fixture
-def admin(url: str) -> Iterator[psycopg.Connection[Any]]:
-    """The administrator's own connection."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        yield connection
+def admin(url: str) -> Iterator[Admin]:
+    admin = Admin(url)
+    yield admin
+    admin.close()
 
 
 @pytest.fixture
-def prefix(admin: psycopg.Connection[Any]) -> Iterator[str]:
+def stranger(url: str) -> Iterator[Admin]:
+    """Somebody else's connection."""
+    stranger = Admin(url)
+    yield stranger
+    stranger.close()
+
+
+@pytest.fixture
+def prefix(url: str) -> Iterator[str]:
     """What the names of this test's tables begin with; they go at its end."""
     prefix = f"t{secrets.token_hex(4)}_"
     yield prefix
-    admin.execute("SET lock_timeout = '5s'")
+    admin = Admin(url)
     admin.execute(f"DROP TABLE IF EXISTS {prefix}keys, {prefix}schema")
+    admin.close()
 
 
 OpenBackend = Callable[..., ServerBackend]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 import pytest
@@ -13,10 +13,10 @@ from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql._sync.connections import Connections
 from sessiontracker_sql.server import Server
 from sessiontracker_sql.servers import server_of
-from sessiontracker_sql.talk import Answer, Pause, Query
+from sessiontracker_sql.talk import Pause, Query
 from sessiontracker_sql.work import Done, carry_out
 
-from .conftest import options_of
+from .conftest import Admin, options_of
 
 PAYLOAD = b"payload"
 LONG = 3_600_000
@@ -101,7 +101,7 @@ def test_of_two_starts_of_a_new_key_one_is_in_progress(
 
 
 def test_a_key_that_went_and_came_again_is_another(
-    slow: Slow, backend: ServerBackend, address: kinds.Address, admin: Any, prefix: str
+    slow: Slow, backend: ServerBackend, address: kinds.Address, admin: Admin, prefix: str
 ) -> None:
     stamp = one(backend, start(address, 1)).meta.stamp
 
@@ -158,12 +158,3 @@ def test_a_slide_gives_way(slow: Slow, backend: ServerBackend, address: kinds.Ad
     assert isinstance(outcome, kinds.Found)
     assert outcome.meta.slid > before.slid  # as the other left it
     assert slow.queries == 3
-    assert isinstance(Answer([]), tuple)
-
-
-def until(condition: Callable[[], object], patience: float = 30.0) -> None:
-    """Wait for ``condition``."""
-    begun = monotonic()
-    while not condition():
-        assert monotonic() - begun < patience
-        sleep(0.005)

@@ -1,0 +1,312 @@
+"""MariaDB and MySQL: a batch is one query to read, and one packet of statements to write."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Dialect
+from sqlalchemy.dialects import mysql
+
+from sessiontracker.backend import BackendError, operations
+
+from . import error_numbers
+from .optimistic import Change, Place, Row, read_row
+from .rows import ALL, COLUMNS, DUE, changed, columns_of, values_of
+from .schema import Tables
+from .talk import Query, ServerError, Talk
+from .versions import check_columns, refuse_to_create, usable
+
+__all__ = ["MySQL"]
+
+_OLDEST_MARIADB, _OLDEST_MYSQL = (10, 6), (8, 0)
+_KEY = ("`type`", "`scope`", "`key`")
+_MOST_BYTES = 16 * 1024 * 1024
+
+# Nothing is waited for within the server: what somebody has locked is left out, and asked for
+# again. MySQL waits for a second at least.
+_ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+_SETTINGS = (
+    "SET SESSION autocommit = 1, time_zone = '+00:00', lock_wait_timeout = 5, "
+    "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = {wait}"
+)
+
+
+def _us(moment: str) -> str:
+    return f"CAST(UNIX_TIMESTAMP({moment}) * 1000000 AS SIGNED)"
+
+
+def _ms(moment: str) -> str:
+    return f"CAST(UNIX_TIMESTAMP({moment}) * 1000 AS SIGNED)"
+
+
+class MySQL:
+    """The statements, for tables of this name. Values stand in them as numbers and as bytes in
+    hexadecimal, which nothing can be smuggled into, and which no character set changes."""
+
+    name = "MariaDB or MySQL"
+    channel = ""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self._dialect: Dialect = mysql.dialect()
+        quote = self._dialect.identifier_preparer.format_table
+        self._keys, self._schema = quote(tables.keys), quote(tables.schema)
+        self._newest = len(tables.steps())
+        self._most_bytes = _MOST_BYTES
+        names = self._names(COLUMNS)
+        bare = [f"IF({name} IS NULL, NULL, X'')" if "_payload" in name else name for name in names]
+        self._columns = ", ".join(names)
+        self._bare_columns = ", ".join(bare)
+
+    def _names(self, columns: Sequence[str]) -> list[str]:
+        return [f"`{name}`" for name in columns]
+
+    # A connection ----------------------------------------------------------------
+
+    def greet(self, own: Any) -> Talk[bool]:
+        [[version, read_only, most_bytes]] = (
+            yield Query("SELECT VERSION(), @@global.read_only, @@max_allowed_packet")
+        ).rows
+        is_mariadb = "mariadb" in version.lower()
+        oldest = _OLDEST_MARIADB if is_mariadb else _OLDEST_MYSQL
+        numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
+        if numbers < oldest:
+            raise BackendError(
+                f"the server is {version}: {'MariaDB' if is_mariadb else 'MySQL'} "
+                f"{oldest[0]}.{oldest[1]} is the oldest that can be used"
+            )
+        if read_only not in (0, "0", "OFF"):
+            raise BackendError(
+                "the server takes no writes (read_only): it is a replica; name the primary in the "
+                "url"
+            )
+        self._most_bytes = int(most_bytes)
+        yield Query(_ISOLATION)
+        yield Query(_SETTINGS.format(wait=0 if is_mariadb else 1))
+        answer = yield Query("SELECT SLEEP(0.001), SYSDATE(6) > NOW(6)")
+        if not answer.rows[0][1]:
+            raise BackendError(
+                "the server runs with --sysdate-is-now, so that no time can be read within a "
+                "statement: start it without"
+            )
+        return True
+
+    def clock(self) -> Talk[int]:
+        answer = yield Query(f"SELECT {_us('SYSDATE(6)')}")
+        return int(answer.rows[0][0])
+
+    # Batches ---------------------------------------------------------------------
+
+    def load(
+        self, places: Sequence[Place], now: int | None, *, payloads: bool = True
+    ) -> Talk[Mapping[Place, Row | str]]:
+        columns = self._columns if payloads else self._bare_columns
+        # NOW is when the statement began, before its snapshot was taken.
+        before = _us("NOW(6)") if now is None else str(now)
+        after = _us("SYSDATE(6)") if now is None else str(now)
+        answer = yield Query(
+            f"SELECT {before}, {after}, (SELECT MAX(oldest) FROM {self._schema}), "
+            f"{', '.join(_KEY)}, revision, {columns} "
+            f"FROM (SELECT 1) one LEFT JOIN {self._keys} ON {_any_of(places)}"
+        )
+        found: dict[Place, Row | str] = {}
+        clock = 0, 0
+        for before_us, after_us, oldest, *rest in answer.rows:
+            if oldest is None or oldest > self._newest:
+                usable(self.tables, oldest and (oldest, oldest))
+            clock = before_us, after_us
+            if rest[0] is None:
+                break
+            place = rest[0], rest[1], rest[2]
+            try:
+                found[place] = read_row(place[2].decode(), rest[4:], rest[3], clock)
+            except ValueError as error:
+                found[place] = str(error)
+        for place in places:
+            if place not in found:
+                found[place] = read_row("", (), None, clock)
+        return found
+
+    def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
+        in_time = f"{_ms('SYSDATE(6)') if now is None else now // 1000} < "
+        statements = [self._written(change, f"{in_time}{change.until}") for change in changes]
+        if sum(map(len, statements)) + 1024 > self._most_bytes:
+            raise ServerError("1153", "these sessions are larger than max_allowed_packet")
+        done: set[int] = set()
+        if len(changes) == 1:
+            answer = yield Query(statements[0])
+            return {changes[0].revision} if answer.counts[0] == 1 else done
+        todo = ["START TRANSACTION", *statements, "COMMIT"]
+        counts: list[int] = []
+        while len(counts) < len(todo):
+            try:
+                answer = yield Query(";".join(todo[len(counts) :]))
+                counts += answer.counts
+            except ServerError as error:
+                counts += error.counts
+                if error.code != error_numbers.LOCKED or len(counts) == len(todo) - 1:
+                    yield Query("ROLLBACK")
+                    raise
+                counts.append(0)  # this row is left out; the others are yet to be written
+        for change, count in zip(changes, counts[1:-1], strict=True):
+            if count == 1:
+                done.add(change.revision)
+        return done
+
+    def _written(self, change: Change, in_time: str) -> str:
+        row, key, old = change.row, change.key, change.old
+        if row.revision is None or old is None:
+            if key is None:  # nothing was there, and nothing is to be
+                return "DO 0"
+            values = [*change.place, change.revision, *values_of(key, change.due, ALL)]
+            return (
+                f"INSERT INTO {self._keys} ({', '.join(_KEY)}, revision, {self._columns}) "
+                f"SELECT {', '.join(map(_literal, values))} FROM DUAL WHERE {in_time} "
+                f"ON DUPLICATE KEY UPDATE revision = {self._keys}.revision"
+            )
+        still = f"{_at(change.place)} AND revision = {row.revision} AND {in_time}"
+        if key is None:
+            return f"DELETE FROM {self._keys} WHERE {still}"
+        groups = changed(old, key) | (DUE if change.due != row.due else 0)
+        values = values_of(key, change.due, groups)
+        sets = [
+            f"{name} = {_literal(value)}"
+            for name, value in zip(self._names(columns_of(groups)), values, strict=True)
+        ]
+        return (
+            f"UPDATE {self._keys} SET {', '.join([f'revision = {change.revision}', *sets])} "
+            f"WHERE {still}"
+        )
+
+    # The store as a whole --------------------------------------------------------
+
+    def page(self, scan: operations.Scan, after: tuple[bytes, bytes]) -> Talk[Sequence[Any]]:
+        """In two parts, since (scope, key) > (…) is not looked up in an index."""
+        scope, key = map(_literal, after)
+        select = (
+            f"SELECT {_us('NOW(6)')}, {', '.join(_KEY)}, {self._columns} FROM {self._keys} "
+            f"WHERE `type` = {_literal(scan.type.encode())}"
+        )
+        rows = list(
+            (
+                yield Query(
+                    f"{select} AND `scope` = {scope} AND `key` > {key} "
+                    f"ORDER BY `key` LIMIT {scan.limit}"
+                )
+            ).rows
+        )
+        if len(rows) < scan.limit:
+            answer = yield Query(
+                f"{select} AND `scope` > {scope} ORDER BY `scope`, `key` "
+                f"LIMIT {scan.limit - len(rows)}"
+            )
+            rows += answer.rows
+        return [(*row[:4], row[4:]) for row in rows]
+
+    def due(self, limit: int, now: int | None) -> Talk[Sequence[Place]]:
+        ms = _ms("NOW(6)") if now is None else str(now // 1000)
+        answer = yield Query(
+            f"SELECT {', '.join(_KEY)} FROM {self._keys} WHERE due <= {ms} "
+            f"ORDER BY due LIMIT {limit}"
+        )
+        return [(type, scope, key) for type, scope, key in answer.rows]
+
+    def leave(self, places: Sequence[Place]) -> Talk[None]:
+        yield Query(f"UPDATE {self._keys} SET due = {operations.FOREVER} WHERE {_any_of(places)}")
+
+    def holders(self, places: Sequence[Place]) -> Talk[Collection[int]]:
+        answer = yield Query(
+            f"SELECT lease_ticket FROM {self._keys} "
+            f"WHERE ({_any_of(places)}) AND lease_ticket IS NOT NULL"
+        )
+        return [ticket for (ticket,) in answer.rows]
+
+    # The tables ------------------------------------------------------------------
+
+    def migrate(self, *, create: bool) -> Talk[None]:
+        """Each statement is committed by itself, here: what another process, or one that died
+        over it, has done of a step is done."""
+        tables, newest = self.tables, len(self.tables.steps())
+        version = yield from self._version(complete=not create)
+        if version < newest and not create:
+            raise refuse_to_create(tables, version)
+        for step in range(version, newest):
+            for ddl in tables.steps()[step]:
+                try:
+                    yield Query(str(ddl.compile(dialect=self._dialect)))
+                except ServerError as error:
+                    if error.code not in error_numbers.DONE_BY_ANOTHER:
+                        raise
+            yield from self._check_columns()
+            yield Query(
+                f"INSERT INTO {self._schema} (version, oldest) "
+                f"VALUES ({step + 1}, {tables.oldest}) ON DUPLICATE KEY UPDATE oldest = oldest"
+            )
+        yield from self._check_columns()
+
+    def _version(self, *, complete: bool) -> Talk[int]:
+        """The version of the tables; 0 if there are none, or unless ``complete``, not yet."""
+        present: list[bool] = []
+        for table in (self.tables.keys.name, self.tables.schema.name):
+            answer = yield Query(
+                "SELECT COUNT(*) FROM information_schema.tables "
+                f"WHERE table_schema = DATABASE() AND table_name = {_text(table)}"
+            )
+            present.append(bool(answer.rows[0][0]))
+        if not any(present):
+            return 0
+        found = None
+        if all(present):
+            answer = yield Query(
+                f"SELECT version, oldest FROM {self._schema} ORDER BY version DESC LIMIT 1"
+            )
+            found = answer.rows[0] if answer.rows else None
+        return 0 if found is None and not complete else usable(self.tables, found)
+
+    def _check_columns(self) -> Talk[None]:
+        answer = yield Query(
+            "SELECT CAST(column_name AS CHAR) FROM information_schema.columns "
+            f"WHERE table_schema = DATABASE() AND table_name = {_text(self.tables.keys.name)}"
+        )
+        check_columns(self.tables, {name for (name,) in answer.rows})
+
+    # Errors ----------------------------------------------------------------------
+
+    is_passing = staticmethod(error_numbers.is_passing)
+    is_own = staticmethod(error_numbers.is_own)
+    is_stale = staticmethod(error_numbers.is_stale)
+    reason = staticmethod(error_numbers.reason)
+    refusal = staticmethod(error_numbers.refusal)
+
+
+def _literal(value: bytes | int | None) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    if not -(2**63) <= value < 2**63:
+        raise ServerError("1264", f"{value} is out of a column's range")
+    return str(value)
+
+
+def _text(name: str) -> str:
+    return f"CONVERT(X'{name.encode().hex()}' USING utf8mb4)"
+
+
+def _at(place: Sequence[bytes]) -> str:
+    """A condition on as much of the primary key as ``place`` has."""
+    return " AND ".join(
+        f"{name} = {_literal(part)}" for name, part in zip(_KEY, place, strict=False)
+    )
+
+
+def _any_of(places: Sequence[Place]) -> str:
+    """A condition that the primary key is looked up by: (a, b, c) IN (…) is not, everywhere."""
+    within: dict[tuple[bytes, bytes], list[bytes]] = {}
+    for type, scope, key in places:
+        within.setdefault((type, scope), []).append(key)
+    return " OR ".join(
+        f"({_at(scope)} AND `key` IN ({', '.join(map(_literal, keys))}))"
+        for scope, keys in within.items()
+    )
