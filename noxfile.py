@@ -94,7 +94,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """The conformance kit, against every backend; Redis's on servers of its own."""
+    """The conformance kit, against every backend: Redis's and a PostgreSQL on servers of its own,
+    other database servers where the environment names them."""
     install(session, "test")
     kit = ["-p", "sessiontracker.testing.plugin", "--pyargs", "sessiontracker.testing"]
     folder = Path(session.create_tmp())
@@ -111,6 +112,21 @@ def conformance(session: nox.Session) -> None:
     for kind, topology in [("valkey", "single"), ("valkey", "cluster"), ("redis", "cluster")]:
         servers = ["python", "scripts/with_redis.py", kind, topology]
         session.run(*servers, "pytest", *kit, *redis, *session.posargs)
+
+    sql = ["--backend", "sql", "--backend-option", "table_prefix=kit_"]
+    by_itself = ["python", "scripts/with_postgresql.py", "pytest", *kit, *sql]
+    own = ["--backend-option", "url={postgresql}"]
+    session.run(*by_itself, *own, *session.posargs)
+    for server in ("POSTGRESQL", "MARIADB"):
+        url = os.environ.get(f"SESSIONTRACKER_TEST_{server}_URL")
+        if url is None:
+            session.warn(f"NOT on {server}: SESSIONTRACKER_TEST_{server}_URL is not set")
+        else:
+            session.run("pytest", *kit, *sql, "--backend-option", f"url={url}", *session.posargs)
+    # Locks in one store and sessions in another
+    both = ["python", "scripts/with_redis.py", "valkey", "single", *by_itself, *own]
+    apart = ["--backend-locking", "redis", "--backend-locking-option", "url={url}"]
+    session.run(*both, *apart, "-k", "async_tracker or sync_tracker", *session.posargs)
 
 
 @nox.session
