@@ -47,7 +47,7 @@ from .harness import SCOPE, Clock, Store, new_address
 __all__ = ["Difference", "Judge", "Step", "Walker", "replay", "shrink"]
 
 TOKEN = 1_700_000_000_000_000
-MOST_STATES = 32
+MOST_STATES = 256  # the keys of an owner, each swept or not at any of several times
 REAL_SLACK = 10_000  # in ms: when a lease began is not told, but within the span of its call
 FAR = 3_600_000  # timeouts that do not pass while a walk goes on in real time
 

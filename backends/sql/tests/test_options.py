@@ -110,4 +110,4 @@ def test_what_cannot_be_is_told(url: str | None, options: dict[str, Any], messag
 def test_the_plugin_declares_what_it_can() -> None:
     for role in (plugin.sessiontracker_storage(), plugin.sessiontracker_locking()):
         assert role.name == "sql"
-        assert role.capabilities == set(Capability)
+        assert role.capabilities == set(Capability) - {Capability.OWNERS}
