@@ -20,25 +20,33 @@ from ..operations import (
     FOREVER,
     Acquire,
     Address,
+    CountOwner,
     Delete,
+    EndOwner,
     Finish,
     Found,
     Granted,
     Hold,
+    Limit,
+    ListOwner,
     Locked,
     Meta,
     Operation,
     Outcome,
     Queued,
     Read,
+    ReadShared,
     Release,
     Renew,
     Resume,
+    Rotate,
     Saved,
+    SavedShared,
     Stamp,
     Start,
     Touch,
     Write,
+    WriteShared,
     repeat,
 )
 from ..state import EMPTY, Slot, sweep
@@ -146,6 +154,8 @@ def _times(outcome: Outcome, before: int, after: int) -> list[int]:
     times.update(ms * 1000 for ms in range(first, min(last, first + 200) + 1))
     if isinstance(outcome, Granted) and before <= outcome.token <= after:
         return [outcome.token]
+    if isinstance(outcome, SavedShared) and before <= outcome.version <= after:
+        return [outcome.version]
     return sorted(times)
 
 
@@ -160,9 +170,11 @@ class Walker:
     fair: bool
     real: bool
     elsewhere: bool
+    owners: bool
     stamps: dict[Address, list[Stamp]] = field(default_factory=dict[Address, list[Stamp]])
     tokens: dict[Address, list[Hold]] = field(default_factory=dict[Address, list[Hold]])
     metas: list[Meta] = field(default_factory=list[Meta])
+    shared: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     sent: list[tuple[int, Operation]] = field(default_factory=list[tuple[int, Operation]])
 
     def __post_init__(self) -> None:
@@ -177,6 +189,15 @@ class Walker:
                 (9, self._finish),
                 (8, self._resume),
                 (7, self._delete),
+            ]
+        self.owners = self.owners and self.random.random() < 0.6
+        if self.owners:
+            draws += [
+                (5, self._list_or_count),
+                (5, self._end),
+                (4, self._rotate),
+                (3, self._read_shared),
+                (5, self._write_shared),
             ]
         if self.locking and not self.elsewhere:
             draws += [(16, self._acquire), (7, self._renew), (9, self._release)]
@@ -202,6 +223,10 @@ class Walker:
 
     def learn(self, operation: Operation, outcome: Outcome) -> None:
         place = operation.address
+        if isinstance(operation, Rotate):
+            place = replace(place, key=operation.to)
+        if isinstance(outcome, SavedShared) and isinstance(operation, WriteShared):
+            self.shared.append((outcome.version, operation.id))
         if isinstance(outcome, Granted) and isinstance(operation, (Acquire, Renew)):
             self.tokens.setdefault(place, []).append(Hold(operation.ticket, outcome.token))
         found = outcome.found if isinstance(outcome, Granted) else outcome
@@ -287,7 +312,15 @@ class Walker:
             read=random.random() < 0.3,
             touch_every=self._touch_every(),
             adopt=adopt,
+            limit=self._limit(place),
         )
+
+    def _limit(self, place: Address) -> Limit | None:
+        random = self.random
+        if not self.owners or not place.scope or random.random() < 0.3:
+            return None
+        retention = random.choice((0, FOREVER, self._span()))
+        return Limit(random.choice((1, 1, 2)), random.random() < 0.6, retention)
 
     def _read(self, place: Address) -> Read:
         flip = self.random.random
@@ -310,7 +343,8 @@ class Walker:
         return Finish(place, self._id(), retention, self._stamp(place), payload, hold)
 
     def _resume(self, place: Address) -> Resume:
-        return Resume(place, self._id(), self._life(place), self._hold(place))
+        life, hold = self._life(place), self._hold(place)
+        return Resume(place, self._id(), life, hold, self._limit(place))
 
     def _delete(self, place: Address) -> Delete:
         kind = self.random.randrange(3)
@@ -319,6 +353,40 @@ class Walker:
         if kind == 1:
             return Delete(place, self._id(), stamp=self._stamp(place), lock=self._hold(place))
         return Delete(place, self._id())
+
+    # Of an owner: wherever the walk is, that is the owner that it knows
+
+    def _owned(self) -> list[Address]:
+        return [place for place in self.places if place.scope]
+
+    def _owner(self) -> Address:
+        return replace(self._owned()[0], key="")
+
+    def _list_or_count(self, place: Address) -> Operation:
+        return self.random.choice((ListOwner, CountOwner))(self._owner())
+
+    def _end(self, place: Address) -> EndOwner:
+        retention = self.random.choice((None, 0, FOREVER, self._span()))
+        keep = self.random.choice(("", "", self.random.choice(self._owned()).key))
+        return EndOwner(self._owner(), self._id(), retention, keep)
+
+    def _rotate(self, place: Address) -> Rotate:
+        old, new = self.random.sample(self._owned(), 2)
+        hold = self._hold(old)
+        return Rotate(old, self._id(), self._stamp(old), self._payload(), new.key, hold)
+
+    def _read_shared(self, place: Address) -> ReadShared:
+        return ReadShared(self._owner())
+
+    def _write_shared(self, place: Address) -> WriteShared:
+        random = self.random
+        read = (0, 0)
+        if self.shared and random.random() < 0.8:
+            read = self.shared[-1] if random.random() < 0.8 else random.choice(self.shared[-4:])
+        if random.random() < 0.05:
+            read = read[0], self._id()
+        keep = random.choice((0, FOREVER, self._span()))
+        return WriteShared(self._owner(), self._id(), *read, self._payload(), keep)
 
     def _acquire(self, place: Address) -> Acquire:
         random = self.random
@@ -365,13 +433,14 @@ class Walker:
 
 
 def new_places() -> list[Address]:
-    """Two plain sessions, and two of one owner, which are in one slot."""
+    """Two plain sessions, and three of one owner, which are in one slot."""
     kind = new_address().type
     return [
         Address(kind, "", "kone"),
         Address(kind, "", "kOne"),
         Address(kind, SCOPE, "kone"),
         Address(kind, SCOPE, "ktwo"),
+        Address(kind, SCOPE, "dthree"),
     ]
 
 

@@ -36,6 +36,7 @@ def walk(subject: Subject, store: Store, seed: str, *, elsewhere: bool) -> None:
         fair=Capability.FAIR in subject.capabilities,
         real=clock is None,
         elsewhere=elsewhere,
+        owners=Capability.OWNERS in subject.capabilities,
     )
     judge = Judge(store)
     steps: list[Step] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import batches, locks, sessions
+from . import batches, locks, owners, sessions
 from .twin import ClocklessTwin, LocksOnlyTwin, SessionsOnlyTwin, Twin
 
 __all__ = ["BROKEN", "SOUND", "Twin"]
@@ -11,7 +11,7 @@ SOUND: list[type[Twin]] = [Twin, ClocklessTwin, SessionsOnlyTwin, LocksOnlyTwin]
 
 BROKEN: list[type[Twin]] = [
     thing
-    for module in (sessions, locks, batches)
+    for module in (sessions, locks, batches, owners)
     for thing in vars(module).values()
     if isinstance(thing, type) and issubclass(thing, Twin) and thing is not Twin
 ]
