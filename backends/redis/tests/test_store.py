@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from sessiontracker.operations import (
     FOREVER,
@@ -39,18 +40,18 @@ HOUR = 3_600_000
 
 
 @pytest.fixture
-def client(any_url: str, prefix: str) -> Iterator[Redis]:
+def client(any_url: str, prefix: str) -> Iterator[Any]:
     """redis-py's own client of each server; nothing under the prefix is left behind."""
-    with Redis.from_url(any_url) as client:
+    kind = RedisCluster if "cluster" in any_url else Redis
+    with kind.from_url(any_url.replace("+cluster", "").partition(",")[0]) as client:
         yield client
-        names = list(client.scan_iter(f"{prefix}*", count=1000))
-        if names:
-            client.delete(*names)
+        for name in client.scan_iter(f"{prefix}*", count=1000):
+            client.delete(name)
 
 
 @pytest.fixture
 def ask(
-    client: Redis, any_url: str, open_backend: Callable[[str], RedisBackend]
+    client: Any, any_url: str, open_backend: Callable[[str], RedisBackend]
 ) -> Callable[[Operation], Outcome]:
     backend = open_backend(any_url)
     return lambda operation: backend.execute([operation])[0]
@@ -59,14 +60,14 @@ def ask(
 Ask = Callable[[Operation], Outcome]
 
 
-def ttls(client: Redis, prefix: str) -> dict[str, int]:
+def ttls(client: Any, prefix: str) -> dict[str, int]:
     """By what a key ends with: for how many ms it lasts; -1: for ever."""
     names = client.scan_iter(f"{prefix}*", count=1000)
     return {name.decode()[-1]: client.pttl(name) for name in names}
 
 
 def test_a_session_is_one_key_that_lasts_as_it_does(
-    ask: Ask, client: Redis, prefix: str, address: Address
+    ask: Ask, client: Any, prefix: str, address: Address
 ) -> None:
     ask(Start(address, 1, b"x" * 300, idle=HOUR, absolute=10 * HOUR))
     left = ttls(client, prefix)
@@ -78,7 +79,7 @@ def test_a_session_is_one_key_that_lasts_as_it_does(
     assert HOUR - 60_000 < ttls(client, prefix)["a"] <= HOUR + 5
 
 
-def test_what_never_expires_stays(ask: Ask, client: Redis, prefix: str, address: Address) -> None:
+def test_what_never_expires_stays(ask: Ask, client: Any, prefix: str, address: Address) -> None:
     ask(Start(address, 1, b"x"))
     assert ttls(client, prefix) == {"a": -1}
     ask(Finish(address, 2, FOREVER))
@@ -86,14 +87,14 @@ def test_what_never_expires_stays(ask: Ask, client: Redis, prefix: str, address:
 
 
 def test_a_short_session_outlives_itself_as_a_deed_only(
-    ask: Ask, client: Redis, prefix: str, address: Address
+    ask: Ask, client: Any, prefix: str, address: Address
 ) -> None:
     ask(Start(address, 1, b"x", idle=1))
     assert 50_000 < ttls(client, prefix)["a"] <= 60_005
 
 
 def test_a_deleted_key_remembers_for_a_minute(
-    ask: Ask, client: Redis, prefix: str, address: Address
+    ask: Ask, client: Any, prefix: str, address: Address
 ) -> None:
     ask(Start(address, 1, b"x"))
     assert ask(Delete(address, 2)) == Deleted(True)
@@ -103,7 +104,7 @@ def test_a_deleted_key_remembers_for_a_minute(
 
 
 def test_a_token_is_kept_and_then_nothing(
-    ask: Ask, client: Redis, prefix: str, address: Address
+    ask: Ask, client: Any, prefix: str, address: Address
 ) -> None:
     granted = ask(Acquire(address, 7, 1_000, keep=HOUR))
     assert isinstance(granted, Granted)
@@ -114,7 +115,7 @@ def test_a_token_is_kept_and_then_nothing(
 
 
 def test_the_lock_lasts_as_long_as_a_session_that_slides(
-    ask: Ask, client: Redis, prefix: str, address: Address
+    ask: Ask, client: Any, prefix: str, address: Address
 ) -> None:
     ask(Acquire(address, 7, 1_000, keep=0))
     ask(Release(address, 7))
@@ -125,7 +126,7 @@ def test_the_lock_lasts_as_long_as_a_session_that_slides(
 
 
 def test_the_lock_lasts_as_long_as_the_finished_session_beside_it(
-    ask: Ask, client: Redis, prefix: str, address: Address
+    ask: Ask, client: Any, prefix: str, address: Address
 ) -> None:
     ask(Start(address, 1, b"x"))
     ask(Finish(address, 2, 10 * HOUR))
@@ -141,7 +142,7 @@ def test_the_lock_lasts_as_long_as_the_finished_session_beside_it(
         assert left["l"] >= left["f"] - 5 > 9 * HOUR
 
 
-def test_expired_keys_go(ask: Ask, client: Redis, prefix: str) -> None:
+def test_expired_keys_go(ask: Ask, client: Any, prefix: str) -> None:
     for number in range(50):
         address = Address("checkout", "", f"k{number}")
         ask(Acquire(address, 7, 1, keep=1))
@@ -152,7 +153,7 @@ def test_expired_keys_go(ask: Ask, client: Redis, prefix: str) -> None:
 
 
 def test_no_key_is_used_that_was_not_declared(
-    ask: Ask, client: Redis, prefix: str, address: Address
+    ask: Ask, client: Any, prefix: str, address: Address
 ) -> None:
     ask(Start(address, 1, b"x"))
     ask(Acquire(address, 7, HOUR))
@@ -165,7 +166,7 @@ def test_no_key_is_used_that_was_not_declared(
 @pytest.mark.parametrize("end", ["a", "f", "l"])
 @pytest.mark.parametrize("value", [b"a stranger's", {"a": "hash"}])
 def test_what_is_not_ours_stays_where_it_is(
-    ask: Ask, client: Redis, prefix: str, address: Address, end: str, value: bytes | dict[str, str]
+    ask: Ask, client: Any, prefix: str, address: Address, end: str, value: bytes | dict[str, str]
 ) -> None:
     name = f"{prefix}checkout:{{korder-42}}:{end}"
     if isinstance(value, bytes):

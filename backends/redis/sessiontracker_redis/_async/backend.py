@@ -75,7 +75,7 @@ class AsyncRedisBackend(AsyncBackend):
     async def _check_one(self, node: AsyncNode) -> bool:
         info, *_ = await node.ask(self._options.timeout, (b"INFO",), *_LOADS)
         if isinstance(info, bytes):
-            return server.check(info.decode(), self._where)
+            return server.check(info, self._where)
         if info is None or is_stale_connection(info):  # not only: this user may not ask
             raise raised(info or RedisError("the server did not answer"), self._where)
         return False
@@ -111,7 +111,7 @@ class AsyncRedisBackend(AsyncBackend):
             replies = await self._topology.exchange(batch.commands, batch.packed, confirm=confirm)
         outcomes = self._outcomes(batch, replies)
         return [
-            outcome or await self._stores.execute(operation, self._topology.primaries())
+            outcome or await self._stores.execute(operation, self._topology)
             for operation, outcome in zip(batch.operations, outcomes, strict=True)
         ]
 

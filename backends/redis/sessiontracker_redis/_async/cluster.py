@@ -35,7 +35,7 @@ _ASKING: Command = (b"ASKING",)
 
 
 class AsyncMember:
-    """A node of the cluster, and where it is. ``number`` tells its lanes from others'."""
+    """A node of the cluster, and where it is. ``number`` is its lane's."""
 
     __slots__ = ("endpoint", "node", "number")
 
@@ -50,7 +50,6 @@ class AsyncCluster(AsyncTopology):
     behind the callers when something does not answer as it should."""
 
     gathers = False
-    lanes = 2  # a node
 
     def __init__(self, pools: AsyncPools, options: Options) -> None:
         super().__init__(options)
@@ -70,10 +69,8 @@ class AsyncCluster(AsyncTopology):
         return {f"{host}:{port}": each.node for each in owners for host, port in [each.endpoint]}
 
     def lane_of(self, address: operations.Address) -> int:
-        slot = slot_of(tag_of(address))
-        owner = self._owners[slot]
-        number = 0 if owner is None else owner.number
-        return number * self.lanes + slot % self.lanes
+        owner = self._owners[slot_of(tag_of(address))]
+        return 0 if owner is None else owner.number
 
     # Asking ------------------------------------------------------------------
 
@@ -87,7 +84,7 @@ class AsyncCluster(AsyncTopology):
             owner = self._owners[slot_of(str(command[3]))]
             if owner is None:
                 replies[index] = ClusterDownError("no node has the slot")
-                self._refresh_soon()
+                self.doubt()
             else:
                 parts.setdefault((owner, False), []).append(index)
         for _ in range(_MOST_REDIRECTIONS):
@@ -129,7 +126,7 @@ class AsyncCluster(AsyncTopology):
         for index, answer in zip(indexes, answers, strict=True):
             replies[index] = answer
         if any(map(_is_doubtful, answers)):
-            self._refresh_soon()
+            self.doubt()
 
     async def _exchange_asking(
         self, node: AsyncNode, commands: Sequence[Command], timeout: float, *, confirm: bool
@@ -180,8 +177,8 @@ class AsyncCluster(AsyncTopology):
 
     # Who has which slots -----------------------------------------------------
 
-    def _refresh_soon(self) -> None:
-        """Ask who has which slots, behind the callers: once, whoever noticed it."""
+    def doubt(self) -> None:
+        """Ask who has which slots, behind the callers: once, however many notice it."""
         if not self._worker.is_running and not self._closed:
             self._worker.start(self._refresh)
 
@@ -229,7 +226,7 @@ class AsyncCluster(AsyncTopology):
         try:
             return await random.choice(nodes).subscribe(channel)
         except (NotConnectedError, RedisError, OSError):
-            self._refresh_soon()
+            self.doubt()
             raise
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sessiontracker.backend import Asked, BackendError, operations
 
+from .. import server
 from ..failures import NotConnectedError, outcome_of
 from ..keys import Keys
 from ..options import Options
@@ -16,6 +17,7 @@ from ..packing import Command
 from ..scanning import Position, items, names_of, search
 from .node import AsyncNode
 from .runtime import all_of
+from .topology import AsyncTopology
 
 __all__ = ["AsyncStores"]
 
@@ -39,8 +41,9 @@ class AsyncStores:
         self._timeout = options.timeout
         self._clock = options.clock
 
-    async def execute(self, operation: Asked, nodes: Mapping[str, AsyncNode]) -> operations.Outcome:
-        """What a Scan, a Reap or a Ping of the primaries ``nodes`` comes to."""
+    async def execute(self, operation: Asked, topology: AsyncTopology) -> operations.Outcome:
+        """What a Scan, a Reap or a Ping of all primaries comes to."""
+        nodes = topology.primaries()
         try:
             if isinstance(operation, operations.Scan):
                 return await self._page(operation, nodes)
@@ -49,6 +52,7 @@ class AsyncStores:
                 return operations.Reaped(0)  # Redis expires by itself
             return operations.Pong(max(times, default=0))
         except _RefusedError as refused:
+            topology.doubt()
             return refused.outcome
 
     async def _time(self, node: AsyncNode) -> int:
@@ -71,9 +75,16 @@ class AsyncStores:
         node: AsyncNode | None = None
         while position is not None and not names and monotonic() < until:
             node = nodes[position.node]
-            [reply] = await self._ask(node, search(self._keys, scan, position.cursor))
-            names = names_of(reply)
-            position = position.after(reply, nodes)
+            find = search(self._keys, scan, position.cursor)
+            reply, info = await self._ask(node, find, (b"INFO",))
+            run, is_primary = server.identity(info)
+            if position.node and not is_primary:  # its keys come and go with another's
+                raise _RefusedError(operations.Unavailable(f"{self._where}: a primary changed"))
+            if position.is_of(run):
+                names = names_of(reply)
+                position = position.after(reply, run, nodes)
+            else:
+                position = position.again(run)
         following = "" if position is None else str(position)
         if node is None or not names:
             return operations.Page([], following)

@@ -37,6 +37,9 @@ class AsyncTopology(ABC):
     def primaries(self) -> Mapping[str, AsyncNode]:
         """The nodes that take writes, by their names."""
 
+    def doubt(self) -> None:
+        """One of them did not answer as it should: look whether they are still the same."""
+
     @abstractmethod
     def lane_of(self, address: operations.Address) -> int:
         """Which batches are in flight at once: those of one server hold up no other's."""
@@ -69,6 +72,7 @@ class AsyncTopology(ABC):
         confirm: bool,
     ) -> list[Any]:
         """As `exchange`, with one node, for ``timeout`` seconds."""
+        count = len(commands)
         try:
             if not confirm:
                 return await node.exchange(commands, packed, timeout)
@@ -77,7 +81,7 @@ class AsyncTopology(ABC):
             packed = [*packed, *map(wire, asked)]
             replies = await node.exchange(commands, packed, timeout, tail=len(asked))
         except NotConnectedError as error:
-            return [error] * len(commands)
+            return [error] * count
         return confirmed(replies[:-2], replies[-2:], self._replicas)
 
 

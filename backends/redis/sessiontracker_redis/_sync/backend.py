@@ -76,7 +76,7 @@ class RedisBackend(Backend):
     def _check_one(self, node: Node) -> bool:
         info, *_ = node.ask(self._options.timeout, (b"INFO",), *_LOADS)
         if isinstance(info, bytes):
-            return server.check(info.decode(), self._where)
+            return server.check(info, self._where)
         if info is None or is_stale_connection(info):  # not only: this user may not ask
             raise raised(info or RedisError("the server did not answer"), self._where)
         return False
@@ -112,7 +112,7 @@ class RedisBackend(Backend):
             replies = self._topology.exchange(batch.commands, batch.packed, confirm=confirm)
         outcomes = self._outcomes(batch, replies)
         return [
-            outcome or self._stores.execute(operation, self._topology.primaries())
+            outcome or self._stores.execute(operation, self._topology)
             for operation, outcome in zip(batch.operations, outcomes, strict=True)
         ]
 

@@ -36,7 +36,7 @@ _ASKING: Command = (b"ASKING",)
 
 
 class Member:
-    """A node of the cluster, and where it is. ``number`` tells its lanes from others'."""
+    """A node of the cluster, and where it is. ``number`` is its lane's."""
 
     __slots__ = ("endpoint", "node", "number")
 
@@ -51,7 +51,6 @@ class Cluster(Topology):
     behind the callers when something does not answer as it should."""
 
     gathers = False
-    lanes = 2  # a node
 
     def __init__(self, pools: Pools, options: Options) -> None:
         super().__init__(options)
@@ -71,10 +70,8 @@ class Cluster(Topology):
         return {f"{host}:{port}": each.node for each in owners for host, port in [each.endpoint]}
 
     def lane_of(self, address: operations.Address) -> int:
-        slot = slot_of(tag_of(address))
-        owner = self._owners[slot]
-        number = 0 if owner is None else owner.number
-        return number * self.lanes + slot % self.lanes
+        owner = self._owners[slot_of(tag_of(address))]
+        return 0 if owner is None else owner.number
 
     # Asking ------------------------------------------------------------------
 
@@ -88,7 +85,7 @@ class Cluster(Topology):
             owner = self._owners[slot_of(str(command[3]))]
             if owner is None:
                 replies[index] = ClusterDownError("no node has the slot")
-                self._refresh_soon()
+                self.doubt()
             else:
                 parts.setdefault((owner, False), []).append(index)
         for _ in range(_MOST_REDIRECTIONS):
@@ -130,7 +127,7 @@ class Cluster(Topology):
         for index, answer in zip(indexes, answers, strict=True):
             replies[index] = answer
         if any(map(_is_doubtful, answers)):
-            self._refresh_soon()
+            self.doubt()
 
     def _exchange_asking(
         self, node: Node, commands: Sequence[Command], timeout: float, *, confirm: bool
@@ -181,8 +178,8 @@ class Cluster(Topology):
 
     # Who has which slots -----------------------------------------------------
 
-    def _refresh_soon(self) -> None:
-        """Ask who has which slots, behind the callers: once, whoever noticed it."""
+    def doubt(self) -> None:
+        """Ask who has which slots, behind the callers: once, however many notice it."""
         if not self._worker.is_running and not self._closed:
             self._worker.start(self._refresh)
 
@@ -230,7 +227,7 @@ class Cluster(Topology):
         try:
             return random.choice(nodes).subscribe(channel)
         except (NotConnectedError, RedisError, OSError):
-            self._refresh_soon()
+            self.doubt()
             raise
 
     def close(self) -> None:

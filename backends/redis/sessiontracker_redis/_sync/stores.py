@@ -10,6 +10,7 @@ from typing import Any
 
 from sessiontracker.backend import Asked, BackendError, operations
 
+from .. import server
 from ..failures import NotConnectedError, outcome_of
 from ..keys import Keys
 from ..options import Options
@@ -17,6 +18,7 @@ from ..packing import Command
 from ..scanning import Position, items, names_of, search
 from .node import Node
 from .runtime import all_of
+from .topology import Topology
 
 __all__ = ["Stores"]
 
@@ -40,8 +42,9 @@ class Stores:
         self._timeout = options.timeout
         self._clock = options.clock
 
-    def execute(self, operation: Asked, nodes: Mapping[str, Node]) -> operations.Outcome:
-        """What a Scan, a Reap or a Ping of the primaries ``nodes`` comes to."""
+    def execute(self, operation: Asked, topology: Topology) -> operations.Outcome:
+        """What a Scan, a Reap or a Ping of all primaries comes to."""
+        nodes = topology.primaries()
         try:
             if isinstance(operation, operations.Scan):
                 return self._page(operation, nodes)
@@ -50,6 +53,7 @@ class Stores:
                 return operations.Reaped(0)  # Redis expires by itself
             return operations.Pong(max(times, default=0))
         except _RefusedError as refused:
+            topology.doubt()
             return refused.outcome
 
     def _time(self, node: Node) -> int:
@@ -70,9 +74,16 @@ class Stores:
         node: Node | None = None
         while position is not None and not names and monotonic() < until:
             node = nodes[position.node]
-            [reply] = self._ask(node, search(self._keys, scan, position.cursor))
-            names = names_of(reply)
-            position = position.after(reply, nodes)
+            find = search(self._keys, scan, position.cursor)
+            reply, info = self._ask(node, find, (b"INFO",))
+            run, is_primary = server.identity(info)
+            if position.node and not is_primary:  # its keys come and go with another's
+                raise _RefusedError(operations.Unavailable(f"{self._where}: a primary changed"))
+            if position.is_of(run):
+                names = names_of(reply)
+                position = position.after(reply, run, nodes)
+            else:
+                position = position.again(run)
         following = "" if position is None else str(position)
         if node is None or not names:
             return operations.Page([], following)

@@ -38,6 +38,9 @@ class Topology(ABC):
     def primaries(self) -> Mapping[str, Node]:
         """The nodes that take writes, by their names."""
 
+    def doubt(self) -> None:
+        """One of them did not answer as it should: look whether they are still the same."""
+
     @abstractmethod
     def lane_of(self, address: operations.Address) -> int:
         """Which batches are in flight at once: those of one server hold up no other's."""
@@ -70,6 +73,7 @@ class Topology(ABC):
         confirm: bool,
     ) -> list[Any]:
         """As `exchange`, with one node, for ``timeout`` seconds."""
+        count = len(commands)
         try:
             if not confirm:
                 return node.exchange(commands, packed, timeout)
@@ -78,7 +82,7 @@ class Topology(ABC):
             packed = [*packed, *map(wire, asked)]
             replies = node.exchange(commands, packed, timeout, tail=len(asked))
         except NotConnectedError as error:
-            return [error] * len(commands)
+            return [error] * count
         return confirmed(replies[:-2], replies[-2:], self._replicas)
 
 
