@@ -96,6 +96,10 @@ class Server:
             until(lambda: self.ask("PING"), f"{self._command}: an answer")
         return self
 
+    @property
+    def is_up(self) -> bool:
+        return self._process is not None
+
     def kill(self) -> None:
         """End the process at once, as if the machine had failed."""
         if self._process is not None:
@@ -223,7 +227,7 @@ class Cluster:
         return next(server for server in self.servers if server.port == address[1])
 
     def _up(self) -> Server:
-        return next(server for server in self.servers if server._process is not None)
+        return next(server for server in self.servers if server.is_up)
 
     def migrate(self, slot: int, source: Server, target: Server) -> None:
         """Move ``slot``, key by key, as ``redis-cli --cluster reshard`` does."""
@@ -295,9 +299,26 @@ class Sentinels:
 
     @property
     def primary(self) -> Server:
-        """The one that the sentinels name now."""
-        address = self._ask(self.sentinels[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
-        return next(server for server in self.servers if server.port == int(address[1]))
+        """The one that all sentinels name now."""
+        found: Server = until(self._agreed, "sentinels that agree")
+        return found
+
+    def _agreed(self) -> Server | None:
+        command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+        up = [sentinel for sentinel in self.sentinels if sentinel.is_up]
+        ports = {int(self._ask(sentinel, *command)[1]) for sentinel in up}
+        if len(ports) != 1:
+            return None
+        return next(server for server in self.servers if server.port in ports)
+
+    def fail_over(self) -> None:
+        """Tell them to."""
+        until(lambda: self._ask(self.sentinels[0], "SENTINEL FAILOVER", self.name), "a failover")
+
+    def hush(self) -> None:
+        """End the sentinels but for one, which alone decides nothing."""
+        for sentinel in self.sentinels[1:]:
+            sentinel.kill()
 
     def stop(self) -> None:
         for server in [*self.sentinels, *self.servers]:

@@ -36,6 +36,7 @@ _PASSING = {
     "LOADING": "the server is loading its data: wait until it has",
     "MASTERDOWN": "this replica has lost its primary: bring it back, or name the primary",
     "MISCONF": "the server cannot save to its disk, so it takes no writes: free some space there",
+    "NOPRIMARY": "no sentinel that answers knows a primary of that name which is up",
     "NOREPLICAS": "too few replicas are there for the server to take writes: bring them back",
     "OOM": "the server's memory is full: raise its maxmemory, or end some sessions",
     "READONLY": "this server is a replica: name the primary in the url",
@@ -46,9 +47,10 @@ _LASTING = {
     "ASK": _CLUSTER,
     "CROSSSLOT": _CLUSTER,
     "MOVED": _CLUSTER,
-    "NOAUTH": "the server wants a password: give username and password, or write them in the url "
-    "(for sentinels: sentinel_username and sentinel_password)",
+    "NOAUTH": "the server wants a password: give username and password, or write them in the url",
     "NOPERM": "this user may not: extend its ACL as the README of sessiontracker-redis shows",
+    "SENTINELAUTH": "the sentinels want a password, or another one: correct sentinel_username and "
+    "sentinel_password",
     "WRONGPASS": "the username or the password is wrong: correct them",
 }
 _FOREIGN = {"BROKEN", "WRONGTYPE"}
@@ -65,6 +67,8 @@ def code_of(error: BaseException) -> str:
         return "NOPERM"
     if "ACL failure" in str(error):  # so it comes out of a script
         return "NOPERM"
+    if type(error).__name__ == "MasterNotFoundError":  # redis-py's words for it name all sentinels
+        return "SENTINELAUTH" if "AuthenticationError" in str(error) else "NOPRIMARY"
     kind = _BY_TYPE.get(type(error).__name__)
     if kind is not None:
         return kind
@@ -110,9 +114,9 @@ def outcome_of(error: Exception | None, where: str) -> operations.Outcome:
         return operations.Failed(refused)
     code = code_of(error)
     if code in _PASSING:
-        return operations.Unavailable(f"{where}: {_PASSING[code]} ({error})")
+        return operations.Unavailable(f"{where}: {_PASSING[code]} ({_said(error)})")
     if code in _LASTING:
-        return operations.Failed(BackendError(f"{where}: {_LASTING[code]} ({error})"))
+        return operations.Failed(BackendError(f"{where}: {_LASTING[code]} ({_said(error)})"))
     if code in _FOREIGN:
         return operations.Broken(f"{where}: the key holds nothing of sessiontracker's ({error})")
     return operations.Failed(BackendError(f"{where}: the server refused the operation ({error})"))
@@ -122,6 +126,11 @@ def raised(error: Exception, where: str) -> BackendError:
     """The error that opening fails with because of ``error``."""
     code = code_of(error)
     if code in _LASTING:
-        return BackendError(f"{where}: {_LASTING[code]} ({error})")
-    reason = f"{_PASSING[code]} ({error})" if code in _PASSING else str(error)
+        return BackendError(f"{where}: {_LASTING[code]} ({_said(error)})")
+    reason = f"{_PASSING[code]} ({_said(error)})" if code in _PASSING else str(error)
     return BackendUnavailableError(f"{where}: {reason}")
+
+
+def _said(error: Exception) -> str:
+    """In its own words, without what redis-py knows of each sentinel."""
+    return str(error).partition(" : <")[0]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from redis_servers import Cluster, Sentinels, Server
+from redis_servers import Cluster, Server
 from sessiontracker.backend import BackendOptions, operations
 from sessiontracker_redis._async.backend import AsyncRedisBackend
 from sessiontracker_redis._sync.backend import RedisBackend
@@ -59,14 +59,6 @@ def cluster_of() -> Iterator[Callable[[str], Cluster]]:
 def cluster(request: pytest.FixtureRequest, cluster_of: Callable[[str], Cluster]) -> Cluster:
     """Of each kind in turn; a test leaves it well."""
     return cluster_of(request.param)
-
-
-@pytest.fixture(params=KINDS)
-def sentinels(request: pytest.FixtureRequest) -> Iterator[Sentinels]:
-    """Of each kind in turn, one's own."""
-    servers = Sentinels(request.param).start()
-    yield servers
-    servers.stop()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ from sessiontracker.operations import (
 )
 from sessiontracker_redis._sync.backend import RedisBackend
 
+KINDS = ["valkey", *["redis"] * (shutil.which("redis-server") is not None)]
 OpenBackend = Callable[..., RedisBackend]
 
 
@@ -46,26 +48,42 @@ def until_answered(backend: RedisBackend, operation: Any) -> Any:
     return until(answer, f"an answer to {operation}")
 
 
+@pytest.fixture(scope="module", params=KINDS)
+def well(request: pytest.FixtureRequest) -> Iterator[Sentinels]:
+    """Of each kind in turn; nothing happens to them."""
+    servers = Sentinels(request.param).start()
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture
+def sentinels() -> Iterator[Sentinels]:
+    """One's own."""
+    servers = Sentinels("valkey").start()
+    yield servers
+    servers.stop()
+
+
 def test_the_primary_that_they_name(
-    sentinels: Sentinels, open_backend: OpenBackend, address: Address
+    well: Sentinels, open_backend: OpenBackend, address: Address
 ) -> None:
-    backend = open_backend(sentinels.url)
+    backend = open_backend(well.url)
     assert isinstance(one(backend.execute([Start(address, 1, b"x")])), Saved)
-    assert sentinels.primary.client().dbsize() == 1
+    assert well.primary.client().dbsize() > 0
 
 
 def test_a_database_and_a_sentinel_that_is_not_there(
-    sentinels: Sentinels, open_backend: OpenBackend, address: Address
+    well: Sentinels, open_backend: OpenBackend, address: Address
 ) -> None:
-    url = sentinels.url.replace("redis+sentinel://", "redis+sentinel://127.0.0.1:1,")
+    url = well.url.replace("redis+sentinel://", "redis+sentinel://127.0.0.1:1,")
     backend = open_backend(f"{url}/3")
     assert isinstance(one(backend.execute([Start(address, 1, b"x")])), Saved)
-    assert sentinels.primary.client(db=3).dbsize() == 1
+    assert well.primary.client(db=3).dbsize() > 0
 
 
-def test_a_service_that_they_do_not_know(sentinels: Sentinels, open_backend: OpenBackend) -> None:
+def test_a_service_that_they_do_not_know(well: Sentinels, open_backend: OpenBackend) -> None:
     with pytest.raises(BackendUnavailableError, match="nobody"):
-        open_backend(sentinels.url.replace("mymaster", "nobody"))
+        open_backend(well.url.replace("mymaster", "nobody"))
 
 
 @pytest.mark.parametrize("how", ["killed", "hung", "told"])
@@ -80,12 +98,8 @@ def test_a_primary_that_fails(
     until(lambda: sentinels.primary is not old, "a failover")
     assert isinstance(until_answered(backend, Touch(address)), Saved)
     assert isinstance(until_answered(backend, Acquire(address, 7, 600_000)), Granted)
-    if how == "killed":
-        old.start()
-    elif how == "hung":
+    if how == "hung":  # it comes back, and nobody is asked there any more
         old.resume()
-    # The old one comes back, and is a replica. Nobody is asked there.
-    until(lambda: old.client().info("replication")["role"] == "slave", "a replica")
     for _ in range(20):
         assert isinstance(until_answered(backend, Touch(address)), Saved)
     assert isinstance(one(backend.execute([Read(address)])), Found)
@@ -128,10 +142,10 @@ def test_a_scan_goes_on_after_a_failover(sentinels: Sentinels, open_backend: Ope
     assert found == set(places)
 
 
-@pytest.fixture(params=["valkey"])
-def guarded(request: pytest.FixtureRequest) -> Iterator[Sentinels]:
+@pytest.fixture
+def guarded() -> Iterator[Sentinels]:
     """Sentinels that want a password."""
-    servers = Sentinels(request.param, password="watch").start()
+    servers = Sentinels("valkey", password="watch").start()
     yield servers
     servers.stop()
 
@@ -163,10 +177,10 @@ def test_a_client_that_sentinels_made(
     known.close()
 
 
-async def test_sentinels_async(sentinels: Sentinels, open_async: Any, address: Address) -> None:
-    backend = await open_async(sentinels.url)
+async def test_sentinels_async(well: Sentinels, open_async: Any, address: Address) -> None:
+    backend = await open_async(well.url)
     assert isinstance(one(await backend.execute([Start(address, 1, b"x")])), Saved)
-    known = AsyncSentinel([("127.0.0.1", server.port) for server in sentinels.sentinels])
+    known = AsyncSentinel([("127.0.0.1", server.port) for server in well.sentinels])
     async with known.master_for("mymaster") as client:
         other = await open_async(None, client=client)
         assert isinstance(one(await other.execute([Read(address)])), Found)
