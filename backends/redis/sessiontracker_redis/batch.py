@@ -12,6 +12,10 @@ from .packing import Command, Packer, wire
 
 __all__ = ["Batch"]
 
+_UNPACKABLE = (ValueError, OverflowError)  # what no store can hold
+
+Whose = int | list[int]
+
 
 class Batch:
     """The ``commands`` of those ``operations`` that are about one key, and their wire form.
@@ -19,77 +23,83 @@ class Batch:
     What no store can hold has an exception among the ``failures``, by its index, and no command.
     """
 
-    __slots__ = ("_members", "_packer", "commands", "failures", "operations", "packed")
+    __slots__ = ("_packer", "_whose", "commands", "failures", "is_whole", "operations", "packed")
 
     def __init__(self, packer: Packer, operations: Sequence[Asked], *, gathers: bool) -> None:
         self._packer = packer
-        self.operations = operations
+        self._whose: list[Whose] = []  # the index or indexes that each command is about
+        self.operations: Sequence[Any] = operations
         self.commands: list[Command] = []
         self.packed: list[bytes] = []
         self.failures: dict[int, Exception] = {}
-        self._members: list[list[int]] = []  # whose answer the reply to each command is
-        for members in _grouped(operations, gathers):
-            self._add(members)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every operation has a command."""
-        return sum(map(len, self._members)) == len(self.operations)
-
-    def _add(self, members: list[int]) -> None:
-        try:
-            asked: list[Any] = [self.operations[index] for index in members]
-            command = self._packer.evalsha(*asked)
-            packed = wire(command)
-        except (ValueError, OverflowError) as error:
-            if len(members) == 1:
-                self.failures[members[0]] = error
+        asked = _gathered(operations) if gathers else _each(operations)
+        for whose in asked:
+            if isinstance(whose, int):
+                self._add(whose)
             else:
-                for index in members:
-                    self._add([index])
+                self._add_reads(whose)
+        self.is_whole = not self.failures and all(each.address for each in operations)
+        """Whether every operation has a command."""
+
+    def _add(self, index: int) -> None:
+        try:
+            command = self._packer.evalsha(self.operations[index])
+            packed = wire(command)
+        except _UNPACKABLE as error:
+            self.failures[index] = error
             return
-        self._members.append(members)
+        self._whose.append(index)
+        self.commands.append(command)
+        self.packed.append(packed)
+
+    def _add_reads(self, indexes: list[int]) -> None:
+        try:
+            command = self._packer.reads([self.operations[index] for index in indexes])
+            packed = wire(command)
+        except _UNPACKABLE:
+            for index in indexes:
+                self._add(index)
+            return
+        self._whose.append(indexes)
         self.commands.append(command)
         self.packed.append(packed)
 
     def answers(self, replies: Sequence[Any]) -> Iterator[tuple[int, Any, Any]]:
         """The index of each operation that has a command, itself, and what was replied to it."""
         asked = self.operations
-        for members, reply in zip(self._members, replies, strict=True):
-            if len(members) == 1:
-                yield members[0], asked[members[0]], reply
+        for whose, reply in zip(self._whose, replies, strict=True):
+            if isinstance(whose, int):
+                yield whose, asked[whose], reply
                 continue
             # Reads need not be confirmed; and an error is everybody's.
             said = reply.reply if isinstance(reply, Unconfirmed) else reply
-            each: list[Any] = said if type(said) is list else [said] * len(members)
-            for index, answer in zip(members, each, strict=True):
+            each: list[Any] = said if type(said) is list else [said] * len(whose)
+            for index, answer in zip(whose, each, strict=True):
                 yield index, asked[index], answer
 
 
-def _grouped(asked: Sequence[Asked], gathers: bool) -> list[list[int]]:
-    """The indexes of what each command asks. A read goes ahead only of what is about other keys."""
-    groups: list[list[int]] = []
-    reads: dict[tuple[bool, int | None], list[int]] = {}  # by what they ask for
+def _each(asked: Sequence[Asked]) -> list[Whose]:
+    return [index for index, operation in enumerate(asked) if operation.address is not None]
+
+
+def _gathered(asked: Sequence[Asked]) -> list[Whose]:
+    """What each command is about. A read goes ahead only of what is about other keys."""
+    commands: list[Whose] = []
+    groups: dict[tuple[bool, int | None], list[int]] = {}  # of reads, by what they ask for
     passed: set[operations.Address] = set()  # of what was asked behind the first of them
     for index, operation in enumerate(asked):
-        if not isinstance(operation, operations.Operation):
-            continue
-        if not gathers or type(operation) is not operations.Read or not _is_plain(operation):
-            if reads:
+        if type(operation) is operations.Read and not operation.finished and not operation.lock:
+            if passed and operation.address in passed:
+                groups.clear()
+                passed.clear()
+            how = operation.slide, operation.touch_every
+            group = groups.get(how)
+            if group is None:
+                group = groups[how] = []
+                commands.append(group)
+            group.append(index)
+        elif operation.address is not None:
+            if groups:
                 passed.add(operation.address)
-            groups.append([index])
-            continue
-        if passed and operation.address in passed:
-            reads.clear()
-            passed.clear()
-        how = operation.slide, operation.touch_every
-        group = reads.get(how)
-        if group is None:
-            group = reads[how] = []
-            groups.append(group)
-        group.append(index)
-    return groups
-
-
-def _is_plain(read: operations.Read) -> bool:
-    return read.lock is None and not read.finished
+            commands.append(index)
+    return [each[0] if isinstance(each, list) and len(each) == 1 else each for each in commands]

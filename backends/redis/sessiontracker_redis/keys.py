@@ -34,12 +34,15 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._prefix = _quoted(prefix)
+        self._types: dict[str, str] = {}  # what names of a type begin with
 
     def of(self, address: operations.Address) -> tuple[str, str, str]:
         """The active session's, the finished one's and the lock's."""
+        type = self._types.get(address.type)
+        if type is None:
+            type = self._types[address.type] = f"{self._prefix}{_quoted(address.type)}:"
         key = _quoted(address.key)
-        place = f"{{{_quoted(address.scope)}}}{key}" if address.scope else f"{{{key}}}"
-        name = f"{self._prefix}{_quoted(address.type)}:{place}"
+        name = f"{type}{{{_quoted(address.scope)}}}{key}" if address.scope else f"{type}{{{key}}}"
         return name + _ACTIVE, name + _FINISHED, name + _LOCK
 
     def pattern(self, type: str, *, finished: bool) -> str:

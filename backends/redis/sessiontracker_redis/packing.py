@@ -151,17 +151,20 @@ class Packer:
             kind: (SCRIPTS[name], pack) for kind, (name, pack) in packers.items()
         }
 
-    def evalsha(self, operation: operations.Operation, *others: operations.Operation) -> Command:
-        """The command that executes ``operation`` where its script is loaded.
-
-        And ``others``: of reads that ask for the same, one is enough.
-        """
+    def evalsha(self, operation: operations.Operation) -> Command:
+        """The command that executes ``operation`` where its script is loaded."""
         script, pack = self._packers[type(operation)]
         clock = b"" if self._clock is None else self._clock()
-        keys: tuple[str, ...] = self.keys.of(operation.address)
-        if others:
-            keys += tuple(name for each in others for name in self.keys.of(each.address))
-        return (b"EVALSHA", script.sha, len(keys), *keys, clock, *pack(operation))
+        return (b"EVALSHA", script.sha, b"3", *self.keys.of(operation.address), clock,
+                *pack(operation))  # fmt: skip
+
+    def reads(self, asked: Sequence[operations.Read]) -> Command:
+        """The command that executes several reads, which ask for the same of each key."""
+        keys: list[str] = []
+        for read in asked:
+            keys += self.keys.of(read.address)
+        clock = b"" if self._clock is None else self._clock()
+        return (b"EVALSHA", SCRIPTS["read"].sha, len(keys), *keys, clock, *_read(asked[0]))
 
     def _acquire(self, asked: operations.Acquire) -> Command:
         start = asked.start
