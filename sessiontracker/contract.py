@@ -84,7 +84,7 @@ class AsyncBackend(ABC):
         same for all operations of a slot. A store of several servers has lanes for each."""
         if self.lanes == 1 or operation.address is None:
             return 0
-        return hash(operation.address.slot) % self.lanes
+        return hash(operation.address.scope or operation.address.key) % self.lanes
 
     @abstractmethod
     async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
@@ -114,7 +114,7 @@ class Backend(ABC):
         """As `AsyncBackend.lane_of`."""
         if self.lanes == 1 or operation.address is None:
             return 0
-        return hash(operation.address.slot) % self.lanes
+        return hash(operation.address.scope or operation.address.key) % self.lanes
 
     @abstractmethod
     def execute(self, operations: Sequence[Asked]) -> list[Outcome]:

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Generic, Literal, TypeVar
 
 from .errors import LockLostError
+from .keys import id_of
 from .operations import Address, Hold
 
 __all__ = ["SessionLock"]
@@ -27,7 +28,6 @@ class SessionLock(Generic[SignalT]):
         "_deadline",
         "_ended",
         "_hold",
-        "_label",
         "_make_signal",
         "_on_loss",
         "_signal",
@@ -39,13 +39,11 @@ class SessionLock(Generic[SignalT]):
         address: Address,
         hold: Hold,
         deadline: float,
-        label: str,
         make_signal: Callable[[], SignalT],
     ) -> None:
         self._address = address
         self._hold = hold
         self._deadline = deadline
-        self._label = label
         self._make_signal = make_signal
         self._on_loss: Callable[[], None] | None = None
         self._signal: SignalT | None = None
@@ -92,6 +90,11 @@ class SessionLock(Generic[SignalT]):
 
     def __repr__(self) -> str:
         return f"<SessionLock of {self._label}: {self._state}, token {self.token}>"
+
+    @property
+    def _label(self) -> str:
+        address = self._address
+        return f"{address.type!r} session {id_of(address.scope, address.key)!r}"
 
     # For the tracker
 

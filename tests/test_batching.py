@@ -85,6 +85,10 @@ class Recorder(AsyncBackend):
         raise NotImplementedError
 
 
+async def outcome_of(batcher: AsyncBatcher, operation: Asked) -> Outcome:
+    return await batcher.ask(operation)
+
+
 Recorders = Callable[..., Recorder]
 
 
@@ -117,10 +121,10 @@ async def test_one_batch_is_in_flight_and_the_next_gathers_meanwhile(recorder: R
     backend = recorder()
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
-    asked = [asyncio.create_task(batcher.ask(read(0)))]
+    asked = [asyncio.create_task(outcome_of(batcher, read(0)))]
     await asyncio.sleep(0.01)
     for number in range(1, 50):
-        asked.append(asyncio.create_task(batcher.ask(read(number))))
+        asked.append(asyncio.create_task(outcome_of(batcher, read(number))))
         await asyncio.sleep(0)
     assert len(backend.batches) == 1
     assert batcher.in_flight == 50
@@ -165,7 +169,7 @@ async def test_a_backend_may_choose_the_lanes() -> None:
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
     asked: list[Asked] = [read(1, "a"), read(2, "b"), Ping(), read(3, "a")]
-    asking = [asyncio.create_task(batcher.ask(operation)) for operation in asked]
+    asking = [asyncio.create_task(outcome_of(batcher, operation)) for operation in asked]
     for _ in range(10):
         await asyncio.sleep(0)
     assert sorted(map(len, backend.batches)) == [1, 1, 2]
@@ -194,9 +198,9 @@ async def test_a_caller_that_is_cancelled_disturbs_nobody(when: str, recorder: R
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
     if when == "gathered":
-        first = asyncio.create_task(batcher.ask(read(100)))
+        first = asyncio.create_task(outcome_of(batcher, read(100)))
         await asyncio.sleep(0.01)
-    asked = [asyncio.create_task(batcher.ask(read(n))) for n in range(10)]
+    asked = [asyncio.create_task(outcome_of(batcher, read(n))) for n in range(10)]
     await asyncio.sleep(0.01)
     for task in asked[::2]:
         task.cancel()
@@ -256,12 +260,12 @@ async def test_a_batch_whose_task_was_cancelled_gets_no_answer_and_the_next_goes
     backend = Recorder()
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
-    first = asyncio.create_task(batcher.ask(read(1)))
+    first = asyncio.create_task(outcome_of(batcher, read(1)))
     for _ in range(2 if when == "not begun" else 5):
         await asyncio.sleep(0)
     assert len(backend.batches) == (when == "under way")
     (sending,) = asyncio.all_tasks() - {asyncio.current_task(), first}
-    second = asyncio.create_task(batcher.ask(read(2)))
+    second = asyncio.create_task(outcome_of(batcher, read(2)))
     sending.cancel()
     backend.gate.set()
     assert type(await asyncio.wait_for(first, 20)) is NoAnswer
@@ -274,9 +278,9 @@ async def test_a_closed_batcher_answers_at_once(recorder: Recorders) -> None:
     backend = recorder()
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
-    under_way = asyncio.create_task(batcher.ask(read(0)))
+    under_way = asyncio.create_task(outcome_of(batcher, read(0)))
     await asyncio.sleep(0.01)
-    gathered = asyncio.create_task(batcher.ask(read(1)))
+    gathered = asyncio.create_task(outcome_of(batcher, read(1)))
     await asyncio.sleep(0.01)
     await batcher.close()
     assert type(await under_way) is NoAnswer
@@ -294,7 +298,7 @@ async def test_what_is_closed_in_the_tick_in_which_it_is_asked_is_not_sent(
 ) -> None:
     backend = recorder()
     batcher = AsyncBatcher(backend)
-    asked = asyncio.create_task(batcher.ask(read(0)))
+    asked = asyncio.create_task(outcome_of(batcher, read(0)))
     await asyncio.sleep(0)
     await batcher.close()
     assert type(await asked) is Unavailable
@@ -324,12 +328,12 @@ class Sender(Recorder):
 async def test_a_batch_is_answered_once() -> None:
     backend = Sender()
     batcher = AsyncBatcher(backend)
-    first = asyncio.create_task(batcher.ask(read(1)))
+    first = asyncio.create_task(outcome_of(batcher, read(1)))
     await asyncio.sleep(0.01)
     backend.answers[0]([Pong(1)])
-    second = asyncio.create_task(batcher.ask(read(2)))
+    second = asyncio.create_task(outcome_of(batcher, read(2)))
     await asyncio.sleep(0.01)
-    third = asyncio.create_task(batcher.ask(read(3)))
+    third = asyncio.create_task(outcome_of(batcher, read(3)))
     await asyncio.sleep(0.01)
     backend.answers[0]([Pong(9)])  # again, while another is under way
     await asyncio.sleep(0.01)
@@ -354,7 +358,7 @@ async def test_who_is_answered_and_asks_again_joins_what_gathered_meanwhile() ->
 
     first = asyncio.create_task(ask_twice())
     await asyncio.sleep(0.01)
-    second = asyncio.create_task(batcher.ask(read(2)))
+    second = asyncio.create_task(outcome_of(batcher, read(2)))
     await asyncio.sleep(0.01)
     backend.answers[0]([Pong(1)])
     await asyncio.sleep(0)  # one turn of the loop, for the answer and for sending again
@@ -384,7 +388,7 @@ async def test_an_answer_may_come_before_sending_has_returned() -> None:
 async def test_an_answer_after_the_end_disturbs_nobody() -> None:
     backend = Sender()
     batcher = AsyncBatcher(backend)
-    asked = asyncio.create_task(batcher.ask(read(1)))
+    asked = asyncio.create_task(outcome_of(batcher, read(1)))
     await asyncio.sleep(0.01)
     await batcher.close()
     backend.answers[0]([Pong(1)])
@@ -400,7 +404,7 @@ async def test_sending_that_raises_gives_no_answer_and_goes_on() -> None:
     assert [type(outcome) for outcome in got] == [NoAnswer] * 2
     assert "a bug of its own" in got[0].reason  # type: ignore[attr-defined]
     backend.error = None
-    asked = asyncio.create_task(batcher.ask(read(3)))
+    asked = asyncio.create_task(outcome_of(batcher, read(3)))
     await asyncio.sleep(0.01)
     backend.answers[0]([Pong(1), Pong(2)])  # what it was sent all the same, too late
     backend.answers[1]([Pong(3)])
@@ -413,7 +417,7 @@ def test_an_interrupt_while_sending_reaches_the_loop_and_leaves_nobody_waiting()
         backend = Sender()
         batcher = AsyncBatcher(backend)
         backend.error = KeyboardInterrupt()
-        return batcher, asyncio.create_task(batcher.ask(read(1)))
+        return batcher, asyncio.create_task(outcome_of(batcher, read(1)))
 
     loop = asyncio.new_event_loop()
     batcher, asked = loop.run_until_complete(ask())
@@ -457,7 +461,7 @@ async def test_callers_that_gave_up_count_until_their_operation_is_done() -> Non
     backend = Recorder()
     batcher = AsyncBatcher(backend, max_in_flight=2)
     backend.gate.clear()
-    asked = [asyncio.create_task(batcher.ask(read(n))) for n in range(2)]
+    asked = [asyncio.create_task(outcome_of(batcher, read(n))) for n in range(2)]
     await asyncio.sleep(0.01)
     for task in asked:
         task.cancel()
@@ -465,7 +469,7 @@ async def test_callers_that_gave_up_count_until_their_operation_is_done() -> Non
     assert type(await batcher.ask(read(3))) is Unavailable
     assert [type(o) for o in await batcher.ask_all([read(3), read(4)])] == [Unavailable] * 2
     # What keeps or frees a lock is never refused.
-    releasing = asyncio.create_task(batcher.ask(Release(Address("t", "", "5"), 1)))
+    releasing = asyncio.create_task(outcome_of(batcher, Release(Address("t", "", "5"), 1)))
     renewing = asyncio.create_task(batcher.ask_all([Renew(Address("t", "", "6"), 1, 1, 1)]))
     await asyncio.sleep(0.01)
     backend.gate.set()
@@ -668,7 +672,7 @@ async def test_a_batcher_of_another_event_loop_says_so() -> None:
 
     def elsewhere() -> None:
         with pytest.raises(SessionTrackerError, match="another event loop"):
-            asyncio.run(batcher.ask(read(0)))
+            asyncio.run(outcome_of(batcher, read(0)))
 
     await asyncio.to_thread(elsewhere)
     await batcher.close()

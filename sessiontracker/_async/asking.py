@@ -44,6 +44,8 @@ class AsyncAsker:
         self.name = name
         self.backend = backend
         self.at_once = backend.at_once
+        self.look_every = round(backend.look_every * 1000)
+        """How often, in ms, one who waits for a lock looks again by itself."""
         self._timeout = timeout
         self._batcher = AsyncBatcher(backend, max_in_flight)
         self._closed = False

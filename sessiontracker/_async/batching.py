@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 
 from ..contract import Asked, AsyncBackend
 from ..operations import Outcome, Release, Renew, Unavailable
-from .runtime import AsyncLane, all_of
+from .runtime import AsyncLane, all_of, ready
 
 __all__ = ["AsyncBatcher"]
 
@@ -26,9 +26,9 @@ class AsyncBatcher:
         """How many operations have no outcome yet, also those whose callers have gone."""
         return sum(lane.load for lane in list(self._lanes.values()))
 
-    async def ask(self, operation: Asked) -> Outcome:
-        refused = self._refused(operation)
-        return await self._lane(operation).ask(operation) if refused is None else refused
+    def ask(self, operation: Asked) -> Awaitable[Outcome]:
+        refused = None if self._max_in_flight is None else self._refused(operation)
+        return self._lane(operation).ask(operation) if refused is None else ready(refused)
 
     async def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
         """All of ``operations``, in as few batches as there are lanes for them, side by side."""

@@ -25,6 +25,7 @@ __all__ = [
     "current",
     "monotonic",
     "open_backend",
+    "ready",
     "sleep",
 ]
 
@@ -38,6 +39,13 @@ _CLOSED = "the tracker was closed"
 def current() -> object:
     """Who is running: two calls by the same task give the same object."""
     return asyncio.current_task()
+
+
+def ready(value: T) -> Awaitable[T]:
+    """``value``, to be awaited."""
+    future: Future[T] = asyncio.get_running_loop().create_future()
+    future.set_result(value)
+    return future
 
 
 async def all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

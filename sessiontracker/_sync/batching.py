@@ -8,7 +8,7 @@ from functools import partial
 
 from ..contract import Asked, Backend
 from ..operations import Outcome, Release, Renew, Unavailable
-from .runtime import Lane, all_of
+from .runtime import Lane, all_of, ready
 
 __all__ = ["Batcher"]
 
@@ -28,8 +28,8 @@ class Batcher:
         return sum(lane.load for lane in list(self._lanes.values()))
 
     def ask(self, operation: Asked) -> Outcome:
-        refused = self._refused(operation)
-        return self._lane(operation).ask(operation) if refused is None else refused
+        refused = None if self._max_in_flight is None else self._refused(operation)
+        return self._lane(operation).ask(operation) if refused is None else ready(refused)
 
     def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
         """All of ``operations``, in as few batches as there are lanes for them, side by side."""

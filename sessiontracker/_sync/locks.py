@@ -151,9 +151,8 @@ class LockContext(Generic[S]):
             raise refusal(outcome, store.binding, address)
         settings = store.binding.settings
         hold = Hold(ticket, outcome.token, not store.fused, settings.token_retention)
-        label = f"{address.type!r} session {store.binding.label(address)!r}"
         deadline = sent + outcome.expires_in / 1000
-        self._lock = SessionLock(address, hold, deadline, label, Signal)
+        self._lock = SessionLock(address, hold, deadline, Signal)
         self._interrupt = Interrupt()
         self._lock._on_loss = self._interrupt.fire
         self._held = Held(
@@ -185,7 +184,7 @@ class LockContext(Generic[S]):
                     ticket,
                     lease,
                     keeper.holder,
-                    look_every=round(store.locking.backend.look_every * 1000),
+                    look_every=store.locking.look_every,
                     queue=until is None or sent < until,
                     read=read,
                     touch_every=settings.touch_every,

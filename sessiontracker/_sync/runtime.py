@@ -23,6 +23,7 @@ __all__ = [
     "current",
     "monotonic",
     "open_backend",
+    "ready",
     "sleep",
 ]
 
@@ -30,6 +31,11 @@ T = TypeVar("T")
 Event = threading.Event
 Mutex = threading.Lock
 current = threading.current_thread
+
+
+def ready(value: T) -> T:
+    """``value``, which is there already."""
+    return value
 
 
 def all_of(calls: Sequence[Callable[[], T]]) -> list[T]:

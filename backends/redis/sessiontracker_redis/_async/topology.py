@@ -102,7 +102,7 @@ class AsyncSingle(AsyncTopology):
         return {"": self.node}
 
     def lane_of(self, address: operations.Address) -> int:
-        return hash(address.slot) % self.lanes
+        return hash(address.scope or address.key) % self.lanes
 
     async def exchange(
         self, commands: Sequence[Command], packed: Sequence[bytes], *, confirm: bool

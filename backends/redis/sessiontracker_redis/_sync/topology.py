@@ -103,7 +103,7 @@ class Single(Topology):
         return {"": self.node}
 
     def lane_of(self, address: operations.Address) -> int:
-        return hash(address.slot) % self.lanes
+        return hash(address.scope or address.key) % self.lanes
 
     def exchange(
         self, commands: Sequence[Command], packed: Sequence[bytes], *, confirm: bool
