@@ -207,7 +207,7 @@ async def test_a_node_that_hangs_holds_up_no_other(cluster: Cluster, open_async:
     ]
     hung.pause()
     try:
-        waiting = asyncio.create_task(batcher.ask(Start(there, 1, b"x", idle=60_000)))
+        waiting = asyncio.ensure_future(batcher.ask(Start(there, 1, b"x", idle=60_000)))
         for _ in range(5):
             asked = [batcher.ask(Start(each, 1, b"x", idle=60_000)) for each in others]
             outcomes = await asyncio.wait_for(asyncio.gather(*asked), 10)
