@@ -150,6 +150,12 @@ class BackendPlugin(Struct, frozen=True, kw_only=True):
     open_sync: Callable[[BackendOptions], Backend]
     api_version: int  # a literal: the API_VERSION that the plugin was written for
     capabilities: frozenset[Capability] = frozenset()
+    lacks: Callable[[BackendOptions], frozenset[Capability]] | None = None
+    """Which of them a backend with these options has not; None: it has all."""
+
+    def capabilities_of(self, options: BackendOptions) -> frozenset[Capability]:
+        """What a backend with these options can do."""
+        return self.capabilities - (frozenset() if self.lacks is None else self.lacks(options))
 
 
 class StoragePlugin(BackendPlugin, frozen=True, kw_only=True):

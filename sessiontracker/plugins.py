@@ -13,7 +13,14 @@ import pluggy
 from . import hookspecs
 from .codec import CODECS, Codec
 from .config import Config, SessionSettings
-from .contract import API_VERSION, BackendPlugin, Capability, LockingPlugin, StoragePlugin
+from .contract import (
+    API_VERSION,
+    BackendOptions,
+    BackendPlugin,
+    Capability,
+    LockingPlugin,
+    StoragePlugin,
+)
 from .errors import CapabilityError, ConfigurationError, PluginError, PluginNotFoundError
 from .events import Observer
 from .hookspecs import PROJECT, CodecPlugin
@@ -89,6 +96,12 @@ class Plugins:
         """The plugin that opens the backend of this name in the configuration."""
         return self._backends[name].opener
 
+    def capabilities(self, name: str) -> frozenset[Capability]:
+        """What the backend of this name in the configuration can do."""
+        settings = self._config.backends[name]
+        options = BackendOptions(name, settings.url, settings.options)
+        return self.backend(name).capabilities_of(options)
+
     def roles(self, name: str) -> tuple[StoragePlugin | None, LockingPlugin | None]:
         """The roles that this backend's plugin plays; None for one that it does not."""
         backend = self._backends[name]
@@ -114,7 +127,7 @@ class Plugins:
                     f"{explained[role].where}: backend {shown(backend)} cannot keep {does} (its "
                     f"plugin {shown(use)} does not): set sessions.{type_name}.{role} to another"
                 )
-            if owned and role == "storage" and Capability.OWNERS not in plugin.capabilities:
+            if owned and role == "storage" and Capability.OWNERS not in self.capabilities(backend):
                 raise CapabilityError(
                     f"{explained[role].where}: backend {shown(backend)} has not the capability "
                     f"{Capability.OWNERS.value!r}, and {type_name!r} is a type of owned sessions: "

@@ -203,7 +203,7 @@ class AsyncTrackerSteps(AsyncTrackerCore):
     def _need(self, store: AsyncStore[Any], capability: Capability, call: str) -> None:
         name = store.storage.name
         assert self._plugins is not None
-        if capability not in self._plugins.backend(name).capabilities:
+        if capability not in self._plugins.capabilities(name):
             raise CapabilityError(
                 f"{call} needs the capability {capability.value!r}, which backend {name!r} of the "
                 f"{store.binding.name!r} sessions does not have: store them elsewhere"

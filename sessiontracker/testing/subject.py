@@ -64,14 +64,19 @@ class Subject:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        return frozenset[Capability]().union(*(plugin.capabilities for plugin in self.plugins))
+        options = self._options()
+        return frozenset[Capability]().union(
+            *(plugin.capabilities_of(options) for plugin in self.plugins)
+        )
 
     def open(self, mode: Mode, clock: Clock | None = None) -> Store:
         """An open store of its own; its real clock runs unless one is given."""
+        return Store(self.plugin, self._options(), mode, clock=clock, tick=self.tick)
+
+    def _options(self) -> BackendOptions:
         options = dict(self.options)
         url = options.pop("url", None)
-        backend = BackendOptions("conformance", url, options)
-        return Store(self.plugin, backend, mode, clock=clock, tick=self.tick)
+        return BackendOptions("conformance", url, options)
 
     def open_for_test(self, mode: Mode) -> Store:
         """As `open`, with a clock that the test moves where the backend declares to take one."""

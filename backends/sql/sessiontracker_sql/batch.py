@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+
+from msgspec.structs import replace
 
 from sessiontracker.backend import BackendError, machine, operations, state
 
 from .known import NO_ROW, Known, Stored
+from .owned import Owner, decode_owner
 from .rows import decode
 from .statements import Statements
 from .writes import Writes, place_of
@@ -15,11 +19,11 @@ __all__ = ["Batch"]
 
 Address = operations.Address
 _apply = machine.apply
+_log = logging.getLogger("sessiontracker")
 
 
 class Batch:
-    """Keys by address. A key's slot holds that key alone, also where an owner has others:
-    no operation on one key looks at another."""
+    """Plain sessions' keys by address, and owners by theirs."""
 
     def __init__(self, cursor: sqlite3.Cursor, statements: Statements, known: Known) -> None:
         self.claims: list[int] = []
@@ -29,10 +33,13 @@ class Batch:
         self._slots: dict[Address, state.Slot] = {}
         self._broken: dict[Address, str] = {}
         self._changed: dict[Address, Stored] = {}  # as they were
+        self._owners: dict[Address, Owner] = {}
 
     def step(self, operation: operations.Operation, now: int) -> operations.Outcome:
         """Execute ``operation`` at ``now`` (µs), in memory."""
         address = operation.address
+        if address.scope:
+            return self._step_of_owner(operation, now)
         slot = self._slots.get(address)
         row = None
         if slot is None:
@@ -53,8 +60,73 @@ class Batch:
                 self.claims.append(ticket)
         return outcome
 
+    def _step_of_owner(self, operation: operations.Operation, now: int) -> operations.Outcome:
+        address = operation.address
+        owner = self._owner(address.slot)
+        if isinstance(owner, str):
+            return operations.Broken(owner)
+        if machine.concerns_others(operation):
+            self._look_at_all(owner)
+        elif not owner.knows(address.key):
+            row = self._known.get(address) or self._load(address)
+            if row is not None:
+                owner.learn(address.key, row)
+        if address in self._broken:
+            return operations.Broken(self._broken[address])
+        slot = owner.slot
+        try:
+            after, outcome = _apply(slot, operation, now)
+        except Exception as error:
+            return operations.Failed(BackendError(f"{type(operation).__name__} failed: {error!r}"))
+        if after is not slot:
+            owner.become(after)
+            ticket = state.claimed(slot, after, address.key)
+            if ticket:
+                self.claims.append(ticket)
+        return outcome
+
+    def _owner(self, address: Address) -> Owner | str:
+        """The owner at ``address``; a text says why its row is none of ours."""
+        owner = self._owners.get(address)
+        if owner is None:
+            row = self._known.get(address)
+            if row is None:
+                place = place_of(address)[:2]
+                found = self._cursor.execute(self._statements.load_owner, place).fetchone()
+                try:
+                    row = NO_ROW if found is None else decode_owner(found)
+                except ValueError as error:
+                    return str(error)
+                self._known.learn(address, row)
+            owner = self._owners[address] = Owner(address, row)
+        return owner
+
+    def _look_at_all(self, owner: Owner) -> None:
+        """Have ``owner`` know all of its keys. A row that is none of ours is passed over."""
+        if owner.is_whole:
+            return
+        place = place_of(owner.address)[:2]
+        for *values, name in self._cursor.execute(self._statements.load_all, place).fetchall():
+            try:
+                key = name.decode()
+                address = replace(owner.address, key=key)
+                if owner.knows(key) or address in self._broken:
+                    continue
+                row = self._known.get(address)
+                if row is None:
+                    stored, due = decode(values)
+                    row = state.Slot({key: stored}), due
+            except (ValueError, AttributeError) as error:
+                _log.warning("the row of key %r of an owner is passed over: %s", name, error)
+                continue
+            owner.learn(key, row)
+        owner.is_whole = True
+
     def has_changed(self, address: operations.Address) -> bool:
-        """Whether a step changed what is at ``address``."""
+        """Whether a step changed what is at ``address``, or what else is its owner's."""
+        if address.scope:
+            owner = self._owners.get(address.slot)
+            return owner is not None and owner.has_changed
         return address in self._changed
 
     def write(self) -> Writes:
@@ -62,6 +134,13 @@ class Batch:
         writes = Writes()
         for address, before in self._changed.items():
             writes.add(address, before, self._slots[address])
+        for owner in self._owners.values():
+            if owner.has_changed:
+                for change in owner.changes():
+                    writes.add(*change)
+                changed = owner.change()
+                if changed is not None:
+                    writes.add_owner(owner.address, *changed)
         writes.send(self._cursor, self._statements)
         return writes
 

@@ -7,7 +7,7 @@ from sessiontracker.backend import operations, state
 __all__ = ["NO_ROW", "Known", "Stored"]
 
 Stored = tuple[state.Slot, int]
-"""A key's row: a slot with that key alone, and the column ``due``."""
+"""A key's row: a slot with that key alone, and the column ``due``. An owner's: without any."""
 
 NO_ROW: Stored = (state.EMPTY, operations.FOREVER)
 
@@ -48,6 +48,8 @@ class Known:
                 self._size += len(key.active.payload)
             if key.finished is not None:
                 self._size += len(key.finished.payload)
+        if row[0].shared is not None:
+            self._size += len(row[0].shared.payload)
         if self._size > _MOST:
             self._rows = {}
             self._size = 0

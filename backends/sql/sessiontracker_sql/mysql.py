@@ -269,7 +269,7 @@ class MySQL:
             "SELECT CAST(column_name AS CHAR) FROM information_schema.columns "
             f"WHERE table_schema = DATABASE() AND table_name = {_text(self.tables.keys.name)}"
         )
-        check_columns(self.tables, {name for (name,) in answer.rows})
+        check_columns(self.tables.keys, {name for (name,) in answer.rows})
 
     # Errors ----------------------------------------------------------------------
 

@@ -29,9 +29,16 @@ _CAPABILITIES = frozenset(
         Capability.PROCESSES,
         Capability.DURABLE,
         Capability.FAIR,
+        Capability.OWNERS,
         Capability.CLOCK,
     }
 )
+
+
+def _lacks(options: BackendOptions) -> frozenset[Capability]:
+    """What a database has not, which others have."""
+    on_server = kind_of(options.url) is not None
+    return frozenset({Capability.OWNERS}) if on_server else frozenset()
 
 
 def _open_async(options: BackendOptions) -> AsyncBackend:
@@ -58,6 +65,7 @@ def sessiontracker_storage() -> StoragePlugin:
         open_sync=_open_sync,
         api_version=1,
         capabilities=_CAPABILITIES,
+        lacks=_lacks,
     )
 
 
@@ -69,4 +77,5 @@ def sessiontracker_locking() -> LockingPlugin:
         open_sync=_open_sync,
         api_version=1,
         capabilities=_CAPABILITIES,
+        lacks=_lacks,
     )

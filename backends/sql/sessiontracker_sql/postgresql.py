@@ -275,7 +275,7 @@ class PostgreSQL:
             "WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped",
             (self._keys,),
         )
-        check_columns(self.tables, {name for (name,) in answer.rows})
+        check_columns(self.tables.keys, {name for (name,) in answer.rows})
 
     # Errors ----------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from .migration import check, migrate
 from .options import Options
 from .schema import Tables
 from .statements import Statements
-from .whole import page, reap
+from .whole import page, reap, reap_owners
 from .writes import Writes, place_of
 
 __all__ = ["SQLiteStore"]
@@ -135,8 +135,9 @@ class SQLiteStore:
             again = [i for i, step in enumerate(steps) if batch.has_changed(step.address)]
             return outcomes, again
 
-        read = self._database.read_once if len(steps) == 1 else self._database.read
-        outcomes, again = read(work)
+        # An owned session is read in several statements.
+        once = len(steps) == 1 and not steps[0].address.scope
+        outcomes, again = (self._database.read_once if once else self._database.read)(work)
         if again:
             written = self._write([steps[i] for i in again])
             for i, outcome in zip(again, written, strict=True):
@@ -173,7 +174,15 @@ class SQLiteStore:
             gone += count
             left -= rows
             self._claims += claims
+        left = _REAPED_BESIDE
+        while left > 0 and self._reap_owners():
+            left -= _REAPED_AT_ONCE
         return operations.Reaped(gone)
+
+    def _reap_owners(self) -> bool:
+        return self._database.write(
+            lambda cursor: reap_owners(cursor, self._statements, _REAPED_AT_ONCE, self._now())
+        )
 
     def _reap_rows(self, rows: int) -> tuple[int, list[int], bool]:
         return self._database.write(
@@ -205,7 +214,10 @@ class SQLiteStore:
         return found
 
 
+_READS = (operations.Read, operations.ListOwner, operations.CountOwner, operations.ReadShared)
+
+
 def _may_only_read(operation: operations.Operation) -> bool:
-    return isinstance(operation, operations.Read) or (
+    return isinstance(operation, _READS) or (
         isinstance(operation, operations.Start) and operation.read
     )

@@ -19,6 +19,7 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement, ColumnElement
 
+from .owned import OWNER_COLUMNS
 from .rows import COLUMNS, columns_of
 from .schema import Tables
 
@@ -76,6 +77,35 @@ class Statements:
         due = select(*every).where(keys.due <= bindparam("now")).order_by(keys.due)
         self.due = self._compile(
             due.limit(bindparam("most")).offset(_FROM_THE_FIRST), ["now", "most"]
+        )
+
+        assert tables.owners is not None
+        owners = tables.owners.c
+        its = [owners[name] for name in OWNER_COLUMNS]
+        its_own = and_(*(owners[name] == bindparam(f"at_{name}") for name in PLACE[:2]))
+        # (type, scope): all of `OWNER_COLUMNS`
+        self.load_owner = self._compile(select(*its).where(its_own), at[:2])
+        # (type, scope): all of `COLUMNS`, and the key, of each of the owner's rows
+        self.load_all = self._compile(
+            select(*values, keys.key).where(
+                keys.type == bindparam("at_type"), keys.scope == bindparam("at_scope")
+            ),
+            at[:2],
+        )
+        # type, scope, and all of `OWNER_COLUMNS`
+        self.insert_owner = self._compile(insert(tables.owners), [*PLACE[:2], *OWNER_COLUMNS])
+        # The same two
+        self.delete_owner = self._compile(delete_from(tables.owners).where(its_own), at[:2])
+        # When it is due, then (type, scope)
+        self.postpone_owner = self._compile(
+            update(tables.owners).where(its_own).values(due=bindparam("new_due")),
+            ["new_due", *at[:2]],
+        )
+        # (now in ms, limit): all of `OWNER_COLUMNS`, type and scope, of owners that are due
+        owners_due = select(*its, owners.type, owners.scope).where(owners.due <= bindparam("now"))
+        self.owners_due = self._compile(
+            owners_due.order_by(owners.due).limit(bindparam("most")).offset(_FROM_THE_FIRST),
+            ["now", "most"],
         )
 
         schema = tables.schema.c

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from sqlalchemy import Table
+
 from sessiontracker.backend import BackendError
 
 from .schema import Tables
@@ -44,11 +46,11 @@ def usable(tables: Tables, found: Sequence[int] | None) -> int:
     return version
 
 
-def check_columns(tables: Tables, present: Collection[str]) -> None:
-    """Whether the keys' table has all of its columns. Raises: BackendError."""
-    missing = {column.name for column in tables.keys.columns} - set(present)
+def check_columns(table: Table, present: Collection[str]) -> None:
+    """Whether ``table`` has all of its columns. Raises: BackendError."""
+    missing = {column.name for column in table.columns} - set(present)
     if missing:
         raise BackendError(
-            f"the table {tables.keys.name} has no column {min(missing)}: it is somebody else's or "
+            f"the table {table.name} has no column {min(missing)}: it is somebody else's or "
             "was altered: set another table_prefix, or restore it"
         )

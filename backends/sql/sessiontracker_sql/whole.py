@@ -12,11 +12,12 @@ import msgspec
 from sessiontracker.backend import BackendError, operations, state
 
 from .known import Stored
+from .owned import decode_owner, due_later, owner_values
 from .rows import decode
 from .statements import Statements
-from .writes import Writes
+from .writes import Writes, place_of
 
-__all__ = ["page", "reap"]
+__all__ = ["page", "reap", "reap_owners"]
 
 _log = logging.getLogger("sessiontracker")
 _decode_cursor = msgspec.json.Decoder(tuple[bytes, bytes]).decode
@@ -40,6 +41,7 @@ def page(
         rest = scan.limit - len(rows)
         rows += cursor.execute(statements.page_behind, (type, scope, rest)).fetchall()
     items: list[operations.Item] = []
+    owners: dict[operations.Address, operations.Shared | None] = {}
     for row in rows:
         found = _read(row)
         if found is None:
@@ -48,10 +50,75 @@ def page(
         settled = state.settle(slot.keys[address.key], now // 1000)
         record = settled.finished if scan.finished else settled.active
         if record is not None:
-            items.append(operations.Item(address, record.meta, record.payload))
+            shared = _shared(cursor, statements, address, owners) if address.scope else None
+            items.append(operations.Item(address, record.meta, record.payload, shared))
     if len(rows) < scan.limit:
         return operations.Page(items, "")
     return operations.Page(items, msgspec.json.encode(rows[-1][-2:]).decode())
+
+
+def _shared(
+    cursor: sqlite3.Cursor,
+    statements: Statements,
+    address: operations.Address,
+    known: dict[operations.Address, operations.Shared | None],
+) -> operations.Shared | None:
+    """What the owner of the session at ``address`` shares with it."""
+    owner = address.slot
+    if owner not in known:
+        known[owner] = None
+        row = cursor.execute(statements.load_owner, place_of(owner)[:2]).fetchone()
+        if row is not None:
+            try:
+                known[owner] = decode_owner(row)[0].shared
+            except ValueError as error:
+                _log.warning("the row of an owner of %r is passed over: %s", owner.type, error)
+    return known[owner]
+
+
+def reap_owners(cursor: sqlite3.Cursor, statements: Statements, limit: int, now: int) -> bool:
+    """Sweep ``limit`` owners' rows that are due, oldest first; whether more is due.
+
+    One whose sessions still live is put off.
+    """
+    ms = now // 1000
+    rows = cursor.execute(statements.owners_due, (ms, limit)).fetchall()
+    for *values, type, scope in rows:
+        try:
+            slot = _whole_slot(cursor, statements, values, (type, scope))
+        except (ValueError, AttributeError) as error:
+            _log.warning("the row of an owner of %r is passed over: %s", type, error)
+            due = operations.FOREVER
+        else:
+            settled = state.settle_owner(slot, ms)
+            left = state.Slot({}, settled.shared, settled.ending)
+            if state.is_empty(left):
+                cursor.execute(statements.delete_owner, (type, scope))
+                continue
+            due = state.due(left)
+            if due <= ms:
+                due = due_later(settled, ms)
+            if settled is not slot:
+                cursor.execute(statements.delete_owner, (type, scope))
+                row = (type, scope, *owner_values(left, due))
+                cursor.execute(statements.insert_owner, row)
+                continue
+        cursor.execute(statements.postpone_owner, (due, type, scope))
+    return len(rows) == limit
+
+
+def _whole_slot(
+    cursor: sqlite3.Cursor,
+    statements: Statements,
+    values: Sequence[Any],
+    place: tuple[bytes, bytes],
+) -> state.Slot:
+    """All that an owner has, whose own row holds ``values``. Raises: ValueError."""
+    owner, _ = decode_owner(values)
+    keys: dict[str, state.Key] = {}
+    for *columns, name in cursor.execute(statements.load_all, place).fetchall():
+        keys[name.decode()] = decode(columns)[0]
+    return state.Slot(keys, owner.shared, owner.ending)
 
 
 def reap(

@@ -8,6 +8,7 @@ from typing import Any
 from sessiontracker.backend import operations, state
 
 from .known import NO_ROW, Known, Stored
+from .owned import owner_values
 from .rows import ALL, DUE, changed, values_of
 from .statements import Statements
 
@@ -28,6 +29,8 @@ class Writes:
         self._inserts: list[list[Any]] = []
         self._updates: dict[int, list[list[Any]]] = {}
         self._deletes: list[Place] = []
+        self._owners: list[list[Any]] = []
+        self._owners_gone: list[tuple[bytes, bytes]] = []
         self._rows: dict[operations.Address, Stored] = {}
 
     def add(
@@ -62,6 +65,17 @@ class Writes:
             self._deletes.append(place_of(address))
         self._rows[address] = row
 
+    def add_owner(self, address: operations.Address, before: Stored, after: state.Slot) -> None:
+        """Write ``after``, what an owner shares and remembers, over its row ``before``."""
+        place = place_of(address)[:2]
+        if before is not NO_ROW:
+            self._owners_gone.append(place)
+        row = NO_ROW
+        if not state.is_empty(after):
+            row = after, state.due(after)
+            self._owners.append([*place, *owner_values(*row)])
+        self._rows[address] = row
+
     def leave(self, place: Place) -> None:
         """Leave the row at ``place`` as it is, and never due."""
         self._updates.setdefault(DUE, []).append([operations.FOREVER, *place])
@@ -74,6 +88,10 @@ class Writes:
             cursor.executemany(statements.update(groups), values)
         if self._deletes:
             cursor.executemany(statements.delete, self._deletes)
+        if self._owners_gone:
+            cursor.executemany(statements.delete_owner, self._owners_gone)
+        if self._owners:
+            cursor.executemany(statements.insert_owner, self._owners)
 
     def teach(self, known: Known) -> None:
         """Have ``known`` what was written; to be called once it is committed."""

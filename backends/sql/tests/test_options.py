@@ -110,4 +110,9 @@ def test_what_cannot_be_is_told(url: str | None, options: dict[str, Any], messag
 def test_the_plugin_declares_what_it_can() -> None:
     for role in (plugin.sessiontracker_storage(), plugin.sessiontracker_locking()):
         assert role.name == "sql"
-        assert role.capabilities == set(Capability) - {Capability.OWNERS}
+        assert role.capabilities == set(Capability)
+        on_file = role.capabilities_of(BackendOptions("ledger", "sqlite:///sessions.db"))
+        assert on_file == set(Capability)
+        for url in ("postgresql://app@db/app", "mysql://app@db/app", "mariadb://app@db/app"):
+            on_server = role.capabilities_of(BackendOptions("ledger", url))
+            assert on_server == set(Capability) - {Capability.OWNERS}

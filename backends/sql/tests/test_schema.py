@@ -182,7 +182,7 @@ def test_our_tables_live_beside_somebody_elses(path: Path) -> None:
     store.open()
     store.close()
     tables = asked(path, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-    assert tables == [("keys",), ("our_keys",), ("our_schema",)]
+    assert tables == [("keys",), ("our_keys",), ("our_owners",), ("our_schema",)]
     assert asked(path, "SELECT * FROM keys") == [(7,)]
 
 
