@@ -47,6 +47,29 @@ def test_quickstart_sync() -> None:
     assert "version=102" in finished
 
 
+LOGINS = """\
+old cookie:     dead
+new cookie:     library
+tablet refused: 3 devices already
+on the phone:   dark
+devices:        ['laptop', 'library', 'phone']
+left:           2
+ended at once:  1
+still in:       ['laptop']
+"""
+
+
+def test_logins() -> None:
+    assert run("logins.py") == LOGINS.splitlines()
+
+
+def test_the_page_about_logins_shows_the_example_as_it_is() -> None:
+    page = (EXAMPLES.parent / "docs" / "logins.md").read_text(encoding="utf-8")
+    example = (EXAMPLES / "logins.py").read_text(encoding="utf-8")
+    assert f"```python\n{example}```" in page
+    assert f"```\n{LOGINS}```" in page
+
+
 def test_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each type lives where the file says, for as long as it says."""
     monkeypatch.chdir(tmp_path)
