@@ -14,6 +14,7 @@ __all__ = ["Unconfirmed", "changes", "confirmed", "question", "unconfirmed"]
 _HARMLESS = (operations.Release, operations.Touch)
 _DONE = (operations.Deleted, operations.Found, operations.Granted, operations.Saved)
 _MARGIN = 0.8  # of the time that is left: the answers must come back, too
+_LATE = 0.1  # s: a server looks ten times a second whether a WAIT is over
 
 
 class Unconfirmed(NamedTuple):
@@ -41,7 +42,7 @@ def question(command: Command, replicas: int, timeout: float) -> tuple[Command, 
     everything before it is.
     """
     mark = f"{command[3]!s}:w"
-    wait = max(1, int(timeout * _MARGIN * 1000))
+    wait = max(1, int((timeout * _MARGIN - _LATE) * 1000))
     return (b"SET", mark, b"", b"PX", b"1"), (b"WAIT", replicas, wait)
 
 

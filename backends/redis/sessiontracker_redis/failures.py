@@ -38,6 +38,7 @@ _PASSING = {
     "MISCONF": "the server cannot save to its disk, so it takes no writes: free some space there",
     "NOPRIMARY": "no sentinel that answers knows a primary of that name which is up",
     "NOREPLICAS": "too few replicas are there for the server to take writes: bring them back",
+    "NOSCRIPT": "the server has forgotten its scripts, and there was no time left to send them",
     "OOM": "the server's memory is full: raise its maxmemory, or end some sessions",
     "READONLY": "this server is a replica: name the primary in the url",
     "TRYAGAIN": "the slot is being moved",
@@ -72,7 +73,7 @@ def code_of(error: BaseException) -> str:
     kind = _BY_TYPE.get(type(error).__name__)
     if kind is not None:
         return kind
-    codes = {*_PASSING, *_LASTING, *_FOREIGN, "NOSCRIPT"}
+    codes = {*_PASSING, *_LASTING, *_FOREIGN}
     return next((code for code in _CODE.findall(str(error)) if code in codes), "")
 
 

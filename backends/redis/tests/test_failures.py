@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
-from redis_servers import Server
+from redis_servers import Server, until
 from sessiontracker.backend import BackendError, BackendUnavailableError
 from sessiontracker.operations import (
     Acquire,
@@ -33,6 +35,7 @@ from sessiontracker_redis._async.backend import AsyncRedisBackend
 from sessiontracker_redis._sync.backend import RedisBackend
 from sessiontracker_redis.options import Options
 
+KINDS = ["valkey", *["redis"] * (shutil.which("redis-server") is not None)]
 OpenBackend = Callable[..., RedisBackend]
 
 
@@ -292,6 +295,89 @@ def test_a_replica(
         assert "replica" in outcome.reason
         admin.replicaof("no", "one")
         assert isinstance(one(backend.execute([Touch(address)])), Saved)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_disk_that_is_full(
+    second: Callable[..., tuple[Server, RedisBackend]], address: Address, kind: str
+) -> None:
+    server, backend = second(kind)
+    backend.execute([Start(address, 1, b"x")])
+    before = contents(server)
+    (server.folder / "dump.rdb").mkdir()  # so that nothing can be saved there
+    server.ask("CONFIG", "SET", "save", "3600 1")
+    server.ask("BGSAVE")
+    status = "rdb_last_bgsave_status"
+    until(lambda: server.client().info("persistence")[status] == "err", "a failure to save")
+    other = Address("checkout", "", "kother")
+    for operation in (Start(other, 1, b"x"), Touch(address), Acquire(address, 7, 60_000)):
+        outcome = one(backend.execute([operation]))
+        assert isinstance(outcome, Unavailable), outcome
+        assert "disk" in outcome.reason
+    assert isinstance(one(backend.execute([Read(address)])), Found)
+    assert contents(server) == before
+    server.ask("CONFIG", "SET", "save", "")
+    assert isinstance(one(backend.execute([Touch(address)])), Saved)
+
+
+def contents(server: Server) -> dict[bytes, bytes]:
+    """What is stored, as it is stored."""
+    with server.client() as client:
+        return {name: client.dump(name) for name in client.scan_iter("*", count=1000)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_script_that_blocks_the_server(
+    second: Callable[..., tuple[Server, RedisBackend]], address: Address, kind: str
+) -> None:
+    server, backend = second(kind)
+    server.ask("CONFIG", "SET", "lua-time-limit", 20)
+    blocking = threading.Thread(target=block, args=[server])
+    blocking.start()
+    until(lambda: is_busy(server), "a server that is blocked")
+    outcome = one(backend.execute([Start(address, 1, b"x")]))
+    assert isinstance(outcome, Unavailable)
+    assert "SCRIPT KILL" in outcome.reason
+    server.ask("SCRIPT KILL")
+    blocking.join()
+    assert isinstance(one(backend.execute([Start(address, 1, b"x")])), Saved)
+
+
+def block(server: Server) -> None:
+    with pytest.raises(RedisError, match="killed"):
+        server.ask("EVAL", "while true do end", 0)
+
+
+def is_busy(server: Server) -> bool:
+    try:
+        server.ask("GET", "something")
+    except RedisError as error:
+        return "BUSY" in str(error)
+    return False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_is_loading(
+    second: Callable[..., tuple[Server, RedisBackend]], address: Address, kind: str
+) -> None:
+    server, backend = second(kind, loading_process_events_interval_bytes=1024)
+    backend.execute([Start(address, 1, b"x")])
+    server.ask("CONFIG", "SET", "rdbcompression", "no")
+    with server.client() as client:
+        for number in range(100):
+            client.set(f"filler:{number}", "x" * 2048)
+        client.config_set("key-load-delay", 20_000)  # µs each
+        client.config_rewrite()
+        client.save()
+    server.kill()
+    server.start(wait=False)
+    seen: set[str] = set()
+    outcome: Any = None
+    while not isinstance(outcome, Saved):
+        outcome = one(backend.execute([Touch(address)]))
+        assert isinstance(outcome, (Saved, Unavailable, NoAnswer)), outcome
+        seen.add(getattr(outcome, "reason", ""))
+    assert any("loading" in reason for reason in seen)
 
 
 def test_a_policy_that_evicts_is_a_warning(
