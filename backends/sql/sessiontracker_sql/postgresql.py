@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Dialect, LargeBinary
 from sqlalchemy.dialects import postgresql
 
-from sessiontracker.backend import BackendError, operations
+from sessiontracker.backend import BackendError, operations, state
 
 from . import sqlstates
 from .optimistic import Change, Place, Row, read_row
-from .rows import ALL, BODY, COLUMNS, FINISHED, changed, values_of
+from .rows import (
+    ACTIVE,
+    ALL,
+    BODY,
+    COLUMNS,
+    DEED,
+    DUE,
+    FINISHED,
+    LEASE,
+    LOCK,
+    QUEUE,
+    SLIDE,
+    changed,
+    columns_of,
+    values_of,
+)
 from .schema import Tables
 from .talk import Query, ServerError, Talk
 from .versions import check_columns, refuse_to_create, usable
@@ -20,8 +35,7 @@ from .versions import check_columns, refuse_to_create, usable
 __all__ = ["PostgreSQL"]
 
 _OLDEST = 130_000
-_NONE = (None,) * len(COLUMNS)
-_DEFAULT_LOCK_TIMEOUT = "100ms"
+_LOCK_TIMEOUT = "100ms"
 
 # What a plan that was made while a table was small must not turn to, as long as it is kept;
 # and what the administrator's defaults may have set to something else.
@@ -31,6 +45,8 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
     "statement_timeout": "0",
 }
 
@@ -63,7 +79,7 @@ class PostgreSQL:
         self._clock = (
             f"SELECT coalesce($1::bigint, {_us('now()')}) AS before, "
             f"coalesce($1::bigint, {_us('clock_timestamp()')}) AS after, "
-            f"(SELECT max(oldest) FROM {self._schema}) AS oldest"
+            f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1) AS oldest"
         )
         self._load = self._loading(COLUMNS)
         bare = [
@@ -73,8 +89,7 @@ class PostgreSQL:
             for name in COLUMNS
         ]
         self._load_bare = self._loading(bare)
-        self._write = self._writing(notify=False)
-        self._write_and_notify = self._writing(notify=True)
+        self._writes: dict[_Shape, str] = {}
         self._page = (
             f"SELECT {_us('now()')}, type, scope, key, {', '.join(COLUMNS)} FROM {self._keys} "
             "WHERE type = $1::bytea AND (scope, key) > ($2::bytea, $3::bytea) "
@@ -154,58 +169,64 @@ class PostgreSQL:
         )
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
-        wakes = any(change.wake for change in changes)
-        given = zip(*map(_given, changes), strict=True)
-        answer = yield Query(
-            self._write_and_notify if wakes else self._write, (now, *map(list, given))
+        shape = _shape_of(changes)
+        text = self._writes.get(shape)
+        if text is None:
+            text = self._writes[shape] = self._writing(shape)
+        columns = columns_of(shape.groups)
+        given = zip(
+            *(_given(change, shape.groups, len(columns)) for change in changes), strict=True
         )
+        answer = yield Query(text, (now, *given))
         return {row[0] for row in answer.rows}
 
-    def _writing(self, *, notify: bool) -> str:
+    def _writing(self, shape: _Shape) -> str:
         """Rows that are as they were read are locked, unless somebody else has them locked, and
         then written; what would have to wait is left out."""
+        columns = columns_of(shape.groups)
         given = {
             "type": "bytea", "scope": "bytea", "key": "bytea", "before": "bigint",
             "revision": "bigint", "until": "bigint", "wake": "bigint", "gone": "boolean",
             "new_active": "boolean", "new_finished": "boolean",
-            **{name: _type_of(self.tables, name) for name in COLUMNS},
+            **{name: _type_of(self.tables, name) for name in columns},
         }  # fmt: skip
         arrays = ", ".join(f"${n}::{type}[]" for n, type in enumerate(given.values(), 2))
-        names = ", ".join(given)
         in_time = f"coalesce($1::bigint / 1000, {_ms('clock_timestamp()')}) < g.until"
-        sets = ", ".join(f"{name} = {_new(name)}" for name in ("revision", *COLUMNS))
-        all_names = ", ".join(("type", "scope", "key", "revision", *COLUMNS))
-        all_given = ", ".join(
-            f"g.{name}" for name in ("type", "scope", "key", "revision", *COLUMNS)
-        )
+        sets = ", ".join(f"{name} = {_new(name)}" for name in ("revision", *columns))
+        all_names = ("type", "scope", "key", "revision", *columns)
         # A new row whose key a transaction has that is still open would wait for its end.
-        lock_timeout = f"(SELECT set_config('lock_timeout', '{_DEFAULT_LOCK_TIMEOUT}', true)) <> ''"
-        done = (
-            "SELECT revision FROM updated UNION ALL SELECT revision FROM deleted "
-            "UNION ALL SELECT revision FROM inserted"
-        )
-        if notify:
+        lock_timeout = f"(SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true)) <> ''"
+        parts = {
+            "given": f"SELECT * FROM unnest({arrays}) AS g({', '.join(given)})",
+            "locked": (
+                f"SELECT k.ctid AS place, g.* FROM given g JOIN {self._keys} k ON {_HERE} "
+                "WHERE k.revision = g.before FOR UPDATE OF k SKIP LOCKED"
+            ),
+            "updated": (
+                f"UPDATE {self._keys} k SET {sets} FROM locked g "
+                f"WHERE k.ctid = g.place AND NOT g.gone AND {in_time} RETURNING g.revision"
+            ),
+        }
+        if not shape.is_plain:
+            parts["deleted"] = (
+                f"DELETE FROM {self._keys} k USING locked g "
+                f"WHERE k.ctid = g.place AND g.gone AND {in_time} RETURNING g.revision"
+            )
+            parts["inserted"] = (
+                f"INSERT INTO {self._keys} ({', '.join(all_names)}) "
+                f"SELECT {', '.join(f'g.{name}' for name in all_names)} FROM given g "
+                f"WHERE g.before IS NULL AND {lock_timeout} AND {in_time} "
+                "ORDER BY g.type, g.scope, g.key ON CONFLICT DO NOTHING RETURNING revision"
+            )
+        texts = [f"{name} AS MATERIALIZED ({text})" for name, text in parts.items()]
+        done = " UNION ALL ".join(f"SELECT revision FROM {name}" for name in list(parts)[2:])
+        if shape.wakes:
             done = (
                 "SELECT g.revision, CASE WHEN g.wake <> 0 "
                 f"THEN pg_notify('{self.channel}', g.wake::text)::text END "
                 f"FROM ({done}) d JOIN given g ON g.revision = d.revision"
             )
-        return (
-            f"WITH given AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS g({names})), "
-            "locked AS MATERIALIZED (SELECT g.revision "
-            f"FROM given g JOIN {self._keys} k ON {_HERE} "
-            "WHERE k.revision = g.before FOR UPDATE OF k SKIP LOCKED), "
-            f"updated AS (UPDATE {self._keys} k SET {sets} "
-            "FROM given g JOIN locked l ON l.revision = g.revision "
-            f"WHERE {_HERE} AND NOT g.gone AND {in_time} RETURNING k.revision), "
-            f"deleted AS (DELETE FROM {self._keys} k "
-            "USING given g JOIN locked l ON l.revision = g.revision "
-            f"WHERE {_HERE} AND g.gone AND {in_time} RETURNING g.revision), "
-            f"inserted AS (INSERT INTO {self._keys} ({all_names}) SELECT {all_given} FROM given g "
-            f"WHERE g.before IS NULL AND {lock_timeout} AND {in_time} "
-            "ORDER BY g.type, g.scope, g.key ON CONFLICT DO NOTHING RETURNING revision) "
-            f"{done}"
-        )
+        return f"WITH {', '.join(texts)} {done}"
 
     # The store as a whole --------------------------------------------------------
 
@@ -286,28 +307,54 @@ class PostgreSQL:
     refusal = staticmethod(sqlstates.refusal)
 
 
-def _given(change: Change) -> tuple[Any, ...]:
+class _Shape(NamedTuple):
+    """What a statement that writes has room for. There are but a few, so that all stay prepared."""
+
+    groups: int
+    is_plain: bool  # rows are updated: none is new, and none goes
+    wakes: bool
+
+
+_SESSION, _LOCK = ACTIVE | DEED, LEASE | QUEUE | LOCK
+_ROOMS = [each | DUE for each in (SLIDE, _SESSION, _LOCK, _SESSION | _LOCK, ALL)]
+
+
+def _shape_of(changes: Sequence[Change]) -> _Shape:
+    groups = 0
+    is_plain = True
+    wakes = False
+    for change in changes:
+        old, new = change.old, change.key
+        if old is None or new is None:
+            is_plain = False
+        if new is not None:
+            groups |= changed(state.NOTHING if old is None else old, new)
+        if change.wake:
+            wakes = True
+    room = next(room for room in _ROOMS if groups & ~room == 0)
+    return _Shape(room, is_plain, wakes)
+
+
+def _given(change: Change, groups: int, size: int) -> tuple[Any, ...]:
     """What the statement is given for ``change``, in its order."""
     place, row, key = change.place, change.row, change.key
+    head = *place, row.revision, change.revision, change.until, change.wake
     if key is None:
-        return (
-            *place, row.revision, change.revision, change.until, change.wake,
-            True, False, False, *_NONE,
-        )  # fmt: skip
-    old = change.old
-    groups = ALL if old is None else changed(old, key)
-    values = values_of(key, change.due, ALL)
-    if not groups & BODY:
-        values[_ACTIVE_PAYLOAD] = None
-    if not groups & FINISHED:
+        return *head, True, False, False, *(None,) * size
+    old = state.NOTHING if change.old is None else change.old
+    # A payload that stays is not sent.
+    new_active, new_finished = key.active is not old.active, key.finished is not old.finished
+    if new_active and groups & BODY:
+        new_active = bool(changed(old, key) & BODY)
+    values = values_of(key, change.due, groups)
+    if groups & BODY and not new_active:
+        values[0] = None
+    if groups & FINISHED and not new_finished:
         values[_FINISHED_PAYLOAD] = None
-    return (
-        *place, row.revision, change.revision, change.until, change.wake,
-        False, bool(groups & BODY), bool(groups & FINISHED), *values,
-    )  # fmt: skip
+    return *head, False, new_active, new_finished, *values
 
 
-_ACTIVE_PAYLOAD, _FINISHED_PAYLOAD = map(COLUMNS.index, ("active_payload", "finished_payload"))
+_FINISHED_PAYLOAD = COLUMNS.index("finished_payload")
 
 
 def _is_payload(name: str) -> bool:
