@@ -76,24 +76,18 @@ def lapses(row: Row) -> int:
     ms = row.before // 1000
     first = operations.FOREVER
     for key in row.slot.keys.values():
-        lease = None if key.lock is None else key.lock.lease
-        times = [record.meta.expires for record in (key.active, key.finished) if record is not None]
-        if lease is not None:
-            times.append(lease.until)
-        first = min([first, *(time for time in times if time > ms)])
+        active, finished, lock = key.active, key.finished, key.lock
+        if active is not None and ms < active.meta.expires < first:
+            first = active.meta.expires
+        if finished is not None and ms < finished.meta.expires < first:
+            first = finished.meta.expires
+        if lock is not None and lock.lease is not None and ms < lock.lease.until < first:
+            first = lock.lease.until
     return first
 
 
-def change_of(
-    place: Place, name: str, row: Row, after: state.Slot, *, postpone: bool = False
-) -> Change:
-    """What is to be written for ``row`` to become ``after``.
-
-    With ``postpone`` it is due later if it may be; else only ever sooner, see the schema.
-    """
-    due = state.due(after)
-    if not postpone:
-        due = min(due, row.due)
+def change_of(place: Place, name: str, row: Row, after: state.Slot, due: int) -> Change:
+    """What is to be written for ``row`` to become ``after``, and to be due at ``due``."""
     until = min(lapses(row), row.after // 1000 + _LATEST)
     wake = state.claimed(row.slot, after, name)
     return Change(place, row, after.keys.get(name), due, new_id(), until, wake)
@@ -130,7 +124,9 @@ class _Steps:
             self.outcomes.append(outcome)
         self.change = None
         if slot is not row.slot:
-            self.change = change_of(self.place, self.address.key, row, slot)
+            # Only ever sooner, see the schema.
+            due = min(state.due(slot), row.due)
+            self.change = change_of(self.place, self.address.key, row, slot, due)
         return self.change
 
 

@@ -173,10 +173,8 @@ class PostgreSQL:
         text = self._writes.get(shape)
         if text is None:
             text = self._writes[shape] = self._writing(shape)
-        columns = columns_of(shape.groups)
-        given = zip(
-            *(_given(change, shape.groups, len(columns)) for change in changes), strict=True
-        )
+        size = len(columns_of(shape.groups))
+        given = zip(*(_given(each, shape, size) for each in changes), strict=True)
         answer = yield Query(text, (now, *given))
         return {row[0] for row in answer.rows}
 
@@ -184,15 +182,22 @@ class PostgreSQL:
         """Rows that are as they were read are locked, unless somebody else has them locked, and
         then written; what would have to wait is left out."""
         columns = columns_of(shape.groups)
-        given = {
-            "type": "bytea", "scope": "bytea", "key": "bytea", "before": "bigint",
-            "revision": "bigint", "until": "bigint", "wake": "bigint", "gone": "boolean",
-            "new_active": "boolean", "new_finished": "boolean",
-            **{name: _type_of(self.tables, name) for name in columns},
-        }  # fmt: skip
+        given = {"type": "bytea", "scope": "bytea", "key": "bytea"}
+        given |= dict.fromkeys(("before", "revision", "until"), "bigint")
+        if shape.wakes:
+            given["wake"] = "bigint"
+        if not shape.is_plain:
+            given["gone"] = "boolean"
+        if shape.keeps:
+            given |= dict.fromkeys(("new_active", "new_finished"), "boolean")
+        given |= {name: _type_of(self.tables, name) for name in columns}
         arrays = ", ".join(f"${n}::{type}[]" for n, type in enumerate(given.values(), 2))
         in_time = f"coalesce($1::bigint / 1000, {_ms('clock_timestamp()')}) < g.until"
-        sets = ", ".join(f"{name} = {_new(name)}" for name in ("revision", *columns))
+        sets = ", ".join(
+            f"{name} = {_new(name) if shape.keeps else f'g.{name}'}"
+            for name in ("revision", *columns)
+        )
+        gone = "TRUE" if shape.is_plain else "NOT g.gone"
         all_names = ("type", "scope", "key", "revision", *columns)
         # A new row whose key a transaction has that is still open would wait for its end.
         lock_timeout = f"(SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true)) <> ''"
@@ -204,7 +209,7 @@ class PostgreSQL:
             ),
             "updated": (
                 f"UPDATE {self._keys} k SET {sets} FROM locked g "
-                f"WHERE k.ctid = g.place AND NOT g.gone AND {in_time} RETURNING g.revision"
+                f"WHERE k.ctid = g.place AND {gone} AND {in_time} RETURNING g.revision"
             ),
         }
         if not shape.is_plain:
@@ -312,15 +317,17 @@ class _Shape(NamedTuple):
 
     groups: int
     is_plain: bool  # rows are updated: none is new, and none goes
+    keeps: bool  # a payload that stays is not sent
     wakes: bool
 
 
-_SESSION, _LOCK = ACTIVE | DEED, LEASE | QUEUE | LOCK
-_ROOMS = [each | DUE for each in (SLIDE, _SESSION, _LOCK, _SESSION | _LOCK, ALL)]
+_WRITTEN, _STARTED, _LOCKED = BODY | SLIDE | DEED, ACTIVE | DEED, LEASE | QUEUE | LOCK
+_ROOMS = (SLIDE, _WRITTEN, _STARTED, _LOCKED, _WRITTEN | _LOCKED, _STARTED | _LOCKED, ALL)
 
 
 def _shape_of(changes: Sequence[Change]) -> _Shape:
-    groups = 0
+    groups = due = 0
+    common = ALL
     is_plain = True
     wakes = False
     for change in changes:
@@ -328,30 +335,37 @@ def _shape_of(changes: Sequence[Change]) -> _Shape:
         if old is None or new is None:
             is_plain = False
         if new is not None:
-            groups |= changed(state.NOTHING if old is None else old, new)
+            own = ALL if old is None else changed(old, new)
+            groups |= changed(state.NOTHING, new) if old is None else own
+            common &= own
+        if old is None or change.due != change.row.due:
+            due = DUE
         if change.wake:
             wakes = True
-    room = next(room for room in _ROOMS if groups & ~room == 0)
-    return _Shape(room, is_plain, wakes)
+    room = next(room for room in _ROOMS if groups & ~room == 0) | due
+    payloads = room & (BODY | FINISHED)
+    return _Shape(room, is_plain, payloads & ~common != 0, wakes)
 
 
-def _given(change: Change, groups: int, size: int) -> tuple[Any, ...]:
+def _given(change: Change, shape: _Shape, size: int) -> list[Any]:
     """What the statement is given for ``change``, in its order."""
-    place, row, key = change.place, change.row, change.key
-    head = *place, row.revision, change.revision, change.until, change.wake
+    row, old, key = change.row, change.old, change.key
+    given = [*change.place, row.revision, change.revision, change.until]
+    if shape.wakes:
+        given.append(change.wake)
+    if not shape.is_plain:
+        given.append(key is None)
     if key is None:
-        return *head, True, False, False, *(None,) * size
-    old = state.NOTHING if change.old is None else change.old
-    # A payload that stays is not sent.
-    new_active, new_finished = key.active is not old.active, key.finished is not old.finished
-    if new_active and groups & BODY:
-        new_active = bool(changed(old, key) & BODY)
-    values = values_of(key, change.due, groups)
-    if groups & BODY and not new_active:
-        values[0] = None
-    if groups & FINISHED and not new_finished:
-        values[_FINISHED_PAYLOAD] = None
-    return *head, False, new_active, new_finished, *values
+        return [*given, *(False,) * 2 * shape.keeps, *(None,) * size]
+    values = values_of(key, change.due, shape.groups)
+    if shape.keeps:
+        groups = ALL if old is None else changed(old, key)
+        given += groups & BODY != 0, groups & FINISHED != 0
+        if shape.groups & BODY and not groups & BODY:
+            values[0] = None
+        if shape.groups & FINISHED and not groups & FINISHED:
+            values[_FINISHED_PAYLOAD] = None
+    return given + values
 
 
 _FINISHED_PAYLOAD = COLUMNS.index("finished_payload")
@@ -362,7 +376,7 @@ def _is_payload(name: str) -> bool:
 
 
 def _new(name: str) -> str:
-    """A column as it will be. A payload that stays is not sent."""
+    """A column as it will be, where a payload may stay."""
     if not _is_payload(name):
         return f"g.{name}"
     place = name.removesuffix("_payload")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from sessiontracker.backend import operations, state
 
@@ -19,6 +18,7 @@ __all__ = [
     "FINISHED",
     "LEASE",
     "LOCK",
+    "ORIGIN",
     "QUEUE",
     "SLIDE",
     "changed",
@@ -31,20 +31,22 @@ Meta = operations.Meta
 Key, Record, Lock, Lease, Deed = state.Key, state.Record, state.Lock, state.Lease, state.Deed
 
 # Columns that change together, in the table's order: what a step leaves alone is not sent.
-BODY, SLIDE, FINISHED, LEASE, QUEUE, LOCK, DEED, DUE = (1 << bit for bit in range(8))
-ACTIVE = BODY | SLIDE
-ALL = 255
+BODY, ORIGIN, SLIDE, FINISHED, LEASE, QUEUE, LOCK, DEED, DUE = (1 << bit for bit in range(9))
+ACTIVE = BODY | ORIGIN | SLIDE
+ALL = 511
 
 
 def _session(place: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{place}_{name}" for name in names)
 
 
-_BODY = ("payload", "life", "version", "write", "owner", "started", "updated", "idle", "ends")
+_BODY = ("payload", "version", "write", "updated")
+_ORIGIN = ("life", "owner", "started", "idle", "ends")  # as a session's start leaves them
 _GROUPS: dict[int, tuple[str, ...]] = {
     BODY: _session("active", *_BODY),
+    ORIGIN: _session("active", *_ORIGIN),
     SLIDE: _session("active", "slid", "expires"),
-    FINISHED: _session("finished", *_BODY, "slid", "expires", "finished"),
+    FINISHED: _session("finished", *_BODY, *_ORIGIN, "slid", "expires", "finished"),
     LEASE: _session("lease", "ticket", "token", "until", "holder"),
     QUEUE: ("queue",),
     LOCK: _session("lock", "token", "kept", "released"),
@@ -52,6 +54,10 @@ _GROUPS: dict[int, tuple[str, ...]] = {
     DUE: ("due",),
 }
 _NULLS = {group: (None,) * len(names) for group, names in _GROUPS.items()}
+_NULLS_OF_ACTIVE = {
+    groups: (None,) * sum(len(_GROUPS[group]) for group in (BODY, ORIGIN, SLIDE) if groups & group)
+    for groups in range(ACTIVE + 1)
+}
 
 
 def columns_of(groups: int) -> tuple[str, ...]:
@@ -75,8 +81,8 @@ def decode(row: Sequence[Any]) -> tuple[state.Key, int]:
     Raises: ValueError (msgspec's errors are some) for a row that is none of ours.
     """
     (
-        payload, life, version, write, owner, started, updated, idle, ends, slid, expires,
-        f_payload, f_life, f_version, f_write, f_owner, f_started, f_updated, f_idle, f_ends,
+        payload, version, write, updated, life, owner, started, idle, ends, slid, expires,
+        f_payload, f_version, f_write, f_updated, f_life, f_owner, f_started, f_idle, f_ends,
         f_slid, f_expires, f_finished,
         ticket, lease_token, until, holder,
         queue,
@@ -134,7 +140,7 @@ def changed(before: state.Key, after: state.Key) -> int:
     """The groups of columns in which ``after`` is another than ``before``."""
     groups = 0
     if after.active is not before.active:
-        groups |= SLIDE if _is_slid(before.active, after.active) else ACTIVE
+        groups |= _changed_active(before.active, after.active)
     if after.finished is not before.finished:
         groups |= FINISHED
     if after.lock is not before.lock:
@@ -153,12 +159,19 @@ def changed(before: state.Key, after: state.Key) -> int:
     return groups
 
 
-def _is_slid(before: state.Record | None, after: state.Record | None) -> bool:
-    """Whether the one differs from the other by a slide alone."""
-    if before is None or after is None or before.payload is not after.payload:
-        return False
-    slid = replace(before.meta, slid=after.meta.slid, expires=after.meta.expires)
-    return slid == after.meta
+def _changed_active(before: state.Record | None, after: state.Record | None) -> int:
+    if before is None or after is None:
+        return ACTIVE
+    old, new = before.meta, after.meta
+    if (new.life, new.owner, new.started, new.idle, new.ends) != (
+        old.life, old.owner, old.started, old.idle, old.ends,
+    ):  # fmt: skip
+        return ACTIVE
+    if before.payload is after.payload and (new.version, new.write, new.updated) == (
+        old.version, old.write, old.updated,
+    ):  # fmt: skip
+        return SLIDE
+    return BODY | SLIDE
 
 
 def values_of(key: state.Key, due: int, groups: int) -> list[Any]:
@@ -166,18 +179,22 @@ def values_of(key: state.Key, due: int, groups: int) -> list[Any]:
     values: list[Any] = []
     if groups & ACTIVE:
         if key.active is None:
-            values += _NULLS[BODY] + _NULLS[SLIDE]
+            values += _NULLS_OF_ACTIVE[groups & ACTIVE]
         else:
             meta = key.active.meta
             if groups & BODY:
-                values += _body(key.active)
-            values += (meta.slid, meta.expires)
+                values += (key.active.payload, meta.version, meta.write, meta.updated)
+            if groups & ORIGIN:
+                values += _origin(meta)
+            if groups & SLIDE:
+                values += (meta.slid, meta.expires)
     if groups & FINISHED:
         if key.finished is None:
             values += _NULLS[FINISHED]
         else:
             meta = key.finished.meta
-            values += _body(key.finished)
+            values += (key.finished.payload, meta.version, meta.write, meta.updated)
+            values += _origin(meta)
             values += (meta.slid, meta.expires, meta.finished)
     if groups & (LEASE | QUEUE | LOCK):
         values += _lock(key.lock, groups)
@@ -188,12 +205,8 @@ def values_of(key: state.Key, due: int, groups: int) -> list[Any]:
     return values
 
 
-def _body(record: state.Record) -> tuple[Any, ...]:
-    meta = record.meta
-    return (
-        record.payload, meta.life, meta.version, meta.write, meta.owner.encode(), meta.started,
-        meta.updated, meta.idle, meta.ends,
-    )  # fmt: skip
+def _origin(meta: Meta) -> tuple[Any, ...]:
+    return meta.life, meta.owner.encode(), meta.started, meta.idle, meta.ends
 
 
 def _lock(lock: state.Lock | None, groups: int) -> list[Any]:

@@ -95,12 +95,12 @@ class Tables:
 def _session(place: str) -> list[Column[object]]:
     return [
         Column(f"{place}_payload", _bytes(2**32 - 1)),
-        Column(f"{place}_life", BigInteger),
         Column(f"{place}_version", BigInteger),
         Column(f"{place}_write", BigInteger),
+        Column(f"{place}_updated", BigInteger),
+        Column(f"{place}_life", BigInteger),
         Column(f"{place}_owner", _bytes()),
         Column(f"{place}_started", BigInteger),
-        Column(f"{place}_updated", BigInteger),
         Column(f"{place}_idle", BigInteger),
         Column(f"{place}_ends", BigInteger),
         Column(f"{place}_slid", BigInteger),

@@ -218,4 +218,4 @@ def reap(server: Server, limit: int, clock: Clock = None) -> Talk[tuple[int, lis
 def _swept(place: Place, row: Row) -> tuple[Change, int]:
     """``row`` without what expired, and how many sessions that is."""
     after, count = state.sweep(row.slot, row.after)
-    return change_of(place, place[2].decode(), row, after, postpone=True), count
+    return change_of(place, place[2].decode(), row, after, state.due(after)), count
