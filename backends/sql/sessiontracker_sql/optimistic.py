@@ -12,7 +12,7 @@ so nothing may have lapsed between the two, and it is written only if nothing ha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -154,6 +154,14 @@ class Batch:
         """Where steps have no outcome yet, in the order of the primary key."""
         return sorted(self._open)
 
+    def alone(self, condition: Callable[[operations.Operation], bool]) -> dict[Place, Any]:
+        """The steps that ``condition`` holds of and that are the only ones at their place."""
+        return {
+            place: steps.asked[0][1]
+            for place, steps in sorted(self._open.items())
+            if len(steps.asked) == 1 and condition(steps.asked[0][1])
+        }
+
     def decide(self, rows: Mapping[Place, Row | str]) -> list[Change]:
         """Take the steps from the ``rows`` on, which are as just read or say why they cannot be.
 
@@ -184,7 +192,7 @@ class Batch:
 
     def give_up(self, places: Iterable[Place], outcome: operations.Outcome) -> None:
         """The steps at ``places`` come to ``outcome``."""
-        for place in places:
+        for place in list(places):
             self._close(place, outcome)
 
     def _close(self, place: Place, outcome: operations.Outcome | None = None) -> None:

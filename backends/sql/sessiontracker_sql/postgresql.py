@@ -28,6 +28,7 @@ from .rows import (
     columns_of,
     values_of,
 )
+from .saving import Saving
 from .schema import Tables
 from .talk import Query, ServerError, Talk
 from .versions import check_columns, refuse_to_create, usable
@@ -75,11 +76,13 @@ class PostgreSQL:
         self._keys, self._schema = quote(tables.keys), quote(tables.schema)
         self._newest = len(tables.steps())
         self.channel = f"{tables.keys.name}_wake"[-63:]
+        oldest = f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1)"
+        self._saving = Saving(self._keys, _ms("clock_timestamp()"), oldest)
         # `now()` is when the transaction began, before its snapshot was taken.
         self._clock = (
             f"SELECT coalesce($1::bigint, {_us('now()')}) AS before, "
             f"coalesce($1::bigint, {_us('clock_timestamp()')}) AS after, "
-            f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1) AS oldest"
+            f"{oldest} AS oldest"
         )
         self._load = self._loading(COLUMNS)
         bare = [
@@ -167,6 +170,11 @@ class PostgreSQL:
             f"LEFT JOIN {self._keys} k "
             f"ON {_HERE}"
         )
+
+    def save(
+        self, writes: Sequence[operations.Write], now: int | None
+    ) -> Talk[dict[int, operations.Outcome]]:
+        return self._saving.save(writes, now, self._newest)
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
         shape = _shape_of(changes)

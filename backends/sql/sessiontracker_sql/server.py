@@ -39,6 +39,13 @@ class Server(Protocol):
         """What stands at ``places``, from one snapshot; a text says why it is none of ours."""
         ...
 
+    def save(
+        self, writes: Sequence[operations.Write], now: int | None
+    ) -> Talk[dict[int, operations.Outcome]]:
+        """The outcomes, by their ids, of those of ``writes`` that can be done without reading
+        what is there first; the others are as they were."""
+        ...
+
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
         """Write what can be without waiting: the revisions of what was written."""
         ...

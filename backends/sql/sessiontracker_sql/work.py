@@ -14,6 +14,7 @@ from sessiontracker.backend import BackendError, operations, state
 
 from .optimistic import Batch, Change, Place, Row, change_of
 from .rows import decode
+from .saving import is_simple
 from .server import Server
 from .talk import LostError, Pause, ServerError, Talk
 
@@ -54,6 +55,7 @@ def carry_out(
 ) -> Talk[Done]:
     """The outcomes of ``steps``, each succeeding or failing alone."""
     batch = Batch(steps)
+    yield from _save(server, batch, clock)
     writing = _Writing(server, batch, clock)
     until = monotonic() + _PATIENCE
     pause = 0.0
@@ -76,6 +78,24 @@ def carry_out(
             yield Pause(pause * random.uniform(0.5, 1.0))
         pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
     return Done([outcome for outcome in batch.outcomes if outcome is not None], writing.wakes)
+
+
+def _save(server: Server, batch: Batch, clock: Clock) -> Talk[None]:
+    """Have the simplest steps done first, as far as they are as simple as they look."""
+    writes = batch.alone(is_simple)
+    if not writes:
+        return
+    try:
+        saved = yield from server.save(list(writes.values()), clock and clock())
+    except LostError as error:
+        batch.give_up(writes, operations.NoAnswer(str(error)))
+        batch.give_up(batch.places, operations.Unavailable(str(error)))
+    except ServerError:
+        return  # nothing was done: it is tried the long way, which says what is wrong
+    else:
+        for place, write in writes.items():
+            if write.id in saved:
+                batch.give_up([place], saved[write.id])
 
 
 class _Writing:

@@ -1,0 +1,146 @@
+"""Sessions that one statement saves: as the machine has it, or else not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import sleep
+from typing import Any
+
+import pytest
+
+from sessiontracker.backend import operations as kinds
+from sessiontracker_sql._sync import connections
+from sessiontracker_sql._sync.backend import ServerBackend
+from sessiontracker_sql.talk import Query
+
+from .conftest import Admin
+
+PAYLOAD = b"payload"
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Query]:
+    """What the server is asked, from when it is asked for on."""
+    queries: list[Query] = []
+    connect = connections.connect
+
+    def listening(options: Any) -> Any:
+        connection = connect(options)
+        ask = connection.ask
+
+        def noting(query: Query, timeout: float) -> Any:
+            queries.append(query)
+            return ask(query, timeout)
+
+        connection.ask = noting  # type: ignore[method-assign]
+        return connection
+
+    monkeypatch.setattr(connections, "connect", listening)
+    return queries
+
+
+@pytest.fixture
+def started(asked: list[Query], backend: ServerBackend, address: kinds.Address) -> kinds.Meta:
+    [saved] = backend.execute([kinds.Start(address, 1, PAYLOAD, idle=60_000)])
+    assert isinstance(saved, kinds.Saved)
+    asked.clear()
+    return saved.meta
+
+
+def test_an_update_is_one_statement_on_postgresql_and_two_elsewhere(
+    asked: list[Query], started: kinds.Meta, backend: ServerBackend, address: kinds.Address,
+    admin: Admin,
+) -> None:  # fmt: skip
+    sleep(0.005)
+    [saved] = backend.execute([kinds.Write(address, 2, started.stamp, b"new")])
+    assert isinstance(saved, kinds.Saved)
+    assert len(asked) == (1 if admin.is_postgresql else 2)
+    meta = saved.meta
+    assert (meta.life, meta.version, meta.write) == (1, 2, 2)
+    assert meta.started == started.started < meta.updated == meta.slid
+    assert meta.expires == meta.slid + 60_000
+    [found] = backend.execute([kinds.Read(address)])
+    assert found == kinds.Found(meta, b"new")
+
+
+def test_a_batch_of_updates_is_as_many_statements_as_one(
+    asked: list[Query], started: kinds.Meta, backend: ServerBackend, admin: Admin
+) -> None:
+    places = [kinds.Address("checkout", "", f"k{n}") for n in range(64)]
+    starts = [kinds.Start(place, n + 10, PAYLOAD) for n, place in enumerate(places)]
+    outcomes: list[Any] = backend.execute(starts)
+    asked.clear()
+    outcomes = backend.execute(
+        [
+            kinds.Write(place, 100 + n, outcome.meta.stamp, b"new")
+            for n, (place, outcome) in enumerate(zip(places, outcomes, strict=True))
+        ]
+    )
+    assert {type(outcome) for outcome in outcomes} == {kinds.Saved}
+    assert len(asked) == (1 if admin.is_postgresql else 2)
+    asked.clear()
+    backend.execute([kinds.Read(place) for place in places])
+    assert len(asked) == 1
+
+
+Change = Callable[[kinds.Address, kinds.Stamp], list[kinds.Operation]]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "wanted"),
+    [
+        (lambda at, stamp: [kinds.Write(at, 5, stamp, b"x")], kinds.Stale(2)),
+        (lambda at, stamp: [kinds.Finish(at, 5, retention=60_000)], kinds.IsFinished()),
+        (lambda at, stamp: [kinds.Delete(at, 5)], kinds.Missing()),
+        (
+            lambda at, stamp: [kinds.Delete(at, 5), kinds.Start(at, 6, b"x")],
+            kinds.Stale(1, same_life=False),
+        ),
+        (lambda at, stamp: [kinds.Acquire(at, 7, 60_000, "somebody")], kinds.Locked),
+    ],
+    ids=["written", "finished", "deleted", "another", "locked"],
+)
+def test_what_somebody_did_meanwhile_is_told(
+    started: kinds.Meta, backend: ServerBackend, address: kinds.Address, meanwhile: Change,
+    wanted: Any,
+) -> None:  # fmt: skip
+    for operation in meanwhile(address, started.stamp):
+        backend.execute([operation])
+    before = backend.execute([kinds.Read(address), kinds.Read(address, finished=True)])
+    [outcome] = backend.execute([kinds.Write(address, 2, started.stamp, b"ours")])
+    assert outcome == wanted or type(outcome) is wanted
+    assert backend.execute([kinds.Read(address), kinds.Read(address, finished=True)]) == before
+
+
+def test_a_lock_that_was_let_go_leaves_the_session_to_be_saved(
+    started: kinds.Meta, backend: ServerBackend, address: kinds.Address
+) -> None:
+    backend.execute([kinds.Acquire(address, 7, 60_000), kinds.Release(address, 7)])
+    [outcome] = backend.execute([kinds.Write(address, 2, started.stamp, b"ours")])
+    assert isinstance(outcome, kinds.Saved)
+
+
+def test_an_expired_session_is_not_revived(backend: ServerBackend, address: kinds.Address) -> None:
+    [saved] = backend.execute([kinds.Start(address, 1, PAYLOAD, idle=30)])
+    assert isinstance(saved, kinds.Saved)
+    sleep(0.04)
+    [outcome] = backend.execute([kinds.Write(address, 2, saved.meta.stamp, b"ours")])
+    assert outcome == kinds.Missing()
+
+
+def test_the_absolute_end_stays(backend: ServerBackend, address: kinds.Address) -> None:
+    [saved] = backend.execute([kinds.Start(address, 1, PAYLOAD, idle=60_000, absolute=61_000)])
+    assert isinstance(saved, kinds.Saved)
+    sleep(1.1)
+    [outcome] = backend.execute([kinds.Write(address, 2, saved.meta.stamp, b"ours")])
+    assert isinstance(outcome, kinds.Saved)
+    assert outcome.meta.expires == saved.meta.ends
+
+
+def test_a_repeat_is_told_from_a_second_write(
+    started: kinds.Meta, backend: ServerBackend, address: kinds.Address
+) -> None:
+    write = kinds.Write(address, 2, started.stamp, b"ours")
+    [first] = backend.execute([write])
+    [again] = backend.execute([write])
+    assert first == again
