@@ -47,10 +47,12 @@ def machine_long(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """10,000 increments by four processes of 25 tasks, for each store that processes share."""
+    """10,000 increments by four processes of 25 tasks, for each store that processes share;
+    and, on Redis, 200 by waiters of whom none is woken."""
     install(session, "test")
     session.env["SESSIONTRACKER_SOAK"] = "1"
-    session.run("pytest", "tests/test_processes.py", "--timeout=0", *session.posargs)
+    tests = ["tests/test_processes.py", "backends/redis/tests/test_waiting.py"]
+    session.run("pytest", *tests, "--timeout=0", *session.posargs)
 
 
 @nox.session

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from redis_servers import Cluster, Server
 from sessiontracker import SessionTracker
 from sessiontracker.contract import new_id
 from sessiontracker.operations import Acquire, Queued, Release
@@ -27,11 +28,33 @@ TASKS, TIMES = (25, 100) if os.environ.get("SESSIONTRACKER_SOAK") else (5, 20)
 Run = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture(params=["sql", "file"])
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Server]:
+    server = Server("valkey").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    servers = Cluster("valkey").start()
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(params=["sql", "file", "redis", "redis cluster"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    """The backend's name and its url."""
-    backend: str = request.param
-    return backend, f"sqlite:///{tmp_path / 'sessions.db'}" if backend == "sql" else str(tmp_path)
+    """The backend's name and its url; nothing is stored there."""
+    if request.param == "sql":
+        return "sql", f"sqlite:///{tmp_path / 'sessions.db'}"
+    if request.param == "file":
+        return "file", str(tmp_path)
+    servers: Server | Cluster = request.getfixturevalue(
+        "cluster" if "cluster" in request.param else "valkey"
+    )
+    for server in servers.primaries if isinstance(servers, Cluster) else [servers]:
+        server.ask("FLUSHALL")
+    return "redis", servers.url
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from time import monotonic
@@ -17,6 +18,7 @@ from sessiontracker_redis.options import Options
 
 LONG = 3_600_000
 PATIENCE = 30.0
+TIMES = 25 if os.environ.get("SESSIONTRACKER_SOAK") else 2
 
 
 class Counter(Session):
@@ -115,11 +117,12 @@ async def test_a_closed_backend_leaves_no_subscriber(
 _COUNT = """
 import asyncio, sys
 from sessiontracker import AsyncSessionTracker, Session
+from sessiontracker.backend import AsyncWakes
 
 class Counter(Session):
     count: int = 0
 
-async def main(url, prefix, times, deaf):
+async def main(url, prefix, times):
     async with AsyncSessionTracker(backend="redis", url=url, prefix=prefix) as tracker:
         async def work():
             for _ in range(times):
@@ -127,20 +130,24 @@ async def main(url, prefix, times, deaf):
                     counter.count += 1
         await asyncio.gather(*(work() for _ in range(2)))
 
-url, prefix, times, deaf = sys.argv[1:]
-if deaf:
-    from sessiontracker.backend import AsyncWakes
-    AsyncWakes.wake = lambda self, ticket: None
-asyncio.run(main(url, prefix, int(times), deaf))
+AsyncWakes.wake = lambda self, ticket: None
+url, prefix, times = sys.argv[1:]
+asyncio.run(main(url, prefix, int(times)))
 """
 
 
-@pytest.mark.parametrize(("times", "deaf"), [(250, ""), (4, "deaf")])
-async def test_processes_count_under_the_lock(url: str, prefix: str, times: int, deaf: str) -> None:
-    """Four processes of two waiters each; also where every wake-up is lost."""
+@pytest.mark.parametrize("topology", ["single", "cluster"])
+async def test_looks_do_where_every_wake_up_is_lost(
+    request: pytest.FixtureRequest, prefix: str, topology: str
+) -> None:
+    """Four processes of two waiters each."""
+    if topology == "single":
+        url = request.getfixturevalue("url")
+    else:
+        url = request.getfixturevalue("cluster_of")("valkey").url
     async with AsyncSessionTracker(backend="redis", url=url, prefix=prefix) as tracker:
         await tracker.start(Counter(key="one"))
-        command = [sys.executable, "-c", _COUNT, url, prefix, str(times), deaf]
+        command = [sys.executable, "-c", _COUNT, url, prefix, str(TIMES)]
         processes = [await asyncio.create_subprocess_exec(*command) for _ in range(4)]
         assert [await process.wait() for process in processes] == [0] * 4
-        assert (await tracker.get(Counter, "one")).count == 4 * 2 * times
+        assert (await tracker.get(Counter, "one")).count == 4 * 2 * TIMES
