@@ -56,6 +56,14 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def guesses(session: nox.Session) -> None:
+    """1,000,000 made-up secret keys, on each store."""
+    install(session, "test")
+    session.env["SESSIONTRACKER_GUESSES"] = "1000000"
+    session.run("pytest", "tests/test_secret_keys.py", "--timeout=0", *session.posargs)
+
+
+@nox.session
 def typing(session: nox.Session) -> None:
     """mypy and pyright, both strict, over the packages and the tests of the typing."""
     install(session, "typing")
