@@ -83,13 +83,13 @@ def _each(asked: Sequence[Asked]) -> list[Whose]:
 
 
 def _gathered(asked: Sequence[Asked]) -> list[Whose]:
-    """What each command is about. A read goes ahead only of what is about other keys."""
+    """What each command is about. A read goes ahead only of what is about other slots."""
     commands: list[Whose] = []
     groups: dict[tuple[bool, int | None], list[int]] = {}  # of reads, by what they ask for
     passed: set[operations.Address] = set()  # of what was asked behind the first of them
     for index, operation in enumerate(asked):
         if type(operation) is operations.Read and not operation.finished and not operation.lock:
-            if passed and operation.address in passed:
+            if passed and operation.address.slot in passed:
                 groups.clear()
                 passed.clear()
             how = operation.slide, operation.touch_every
@@ -100,6 +100,6 @@ def _gathered(asked: Sequence[Asked]) -> list[Whose]:
             group.append(index)
         elif operation.address is not None:
             if groups:
-                passed.add(operation.address)
+                passed.add(operation.address.slot)
             commands.append(index)
     return [each[0] if isinstance(each, list) and len(each) == 1 else each for each in commands]
