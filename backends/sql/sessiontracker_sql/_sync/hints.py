@@ -28,7 +28,7 @@ class Hints:
 
     The first that does has a connection of its own made that listens: losing it costs only
     looks. Where the server has no such thing, or a pooler is between us, one look for all who
-    wait is made again and again, less often the longer nobody else has come.
+    wait is made again and again, less often the longer nobody has come or had the lock.
     """
 
     def __init__(
@@ -121,7 +121,10 @@ class Hints:
         places = {place_of(address) for address, _ in list(self._waiting.values())}
         if places:
             holders = self._connections.hold(self._server.holders(sorted(places)))
-            self.wake(ticket for ticket in holders if ticket in self._waiting)
+            ours = [ticket for ticket in holders if ticket in self._waiting]
+            if ours:  # it goes from hand to hand
+                self._pause = _FIRST_LOOK
+            self.wake(ours)
 
     def close(self) -> None:
         self._closed = True
