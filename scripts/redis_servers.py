@@ -252,8 +252,10 @@ class Cluster:
     def settle(self, slot: int, owner: Server) -> None:
         """All are told that ``slot`` is ``owner``'s; it first."""
         name = self.id_of(owner)
-        for server in [owner, *(each for each in self.primaries if each is not owner)]:
-            server.ask("CLUSTER", "SETSLOT", slot, "NODE", name)
+        owner.ask("CLUSTER", "SETSLOT", slot, "NODE", name)
+        for server in self.servers:  # any of which may be a primary by now
+            if server is not owner and server.is_up and server.ask("ROLE")[0] == b"master":
+                server.ask("CLUSTER", "SETSLOT", slot, "NODE", name)
 
     def stop(self) -> None:
         for server in self.servers:
