@@ -206,12 +206,16 @@ def test_a_client_stays_open(url: str, open_backend: OpenBackend, pool: Any) -> 
 
 
 async def test_a_client_stays_open_async(url: str, open_async: Any, address: Address) -> None:
-    async with redis.asyncio.Redis.from_url(url) as client:
+    async with redis.asyncio.Redis.from_url(url, socket_timeout=7) as client:
         await client.ping()
         backend = await open_async(None, client=client)
         assert isinstance(one(await backend.execute([Start(address, 1, b"x")])), Saved)
         await backend.close()
         assert await client.ping()
+        # Its connections are as they were: nobody waits there for ever.
+        connection = await client.connection_pool.get_connection()
+        assert connection.socket_timeout == client.get_connection_kwargs()["socket_timeout"]
+        await client.connection_pool.release(connection)
 
 
 def test_prefixes_keep_applications_apart(

@@ -210,6 +210,22 @@ async def test_no_answer_within_the_deadline_async(
     await backend.close()
 
 
+async def test_a_server_that_hangs_holds_up_no_connecting(
+    open_async: Any, server_of: Callable[..., Server], address: Address
+) -> None:
+    server = server_of()
+    backend = await open_async(server.url, timeout="300ms")
+    server.pause()
+    async with asyncio.timeout(30):
+        assert isinstance(one(await backend.execute([Start(address, 1, b"x")])), NoAnswer)
+        # The connection is made anew: the server accepts it, and says nothing.
+        assert isinstance(one(await backend.execute([Start(address, 1, b"x")])), Unavailable)
+    server.resume()
+    outcome: Any = None
+    while not isinstance(outcome, Saved):
+        outcome = one(await backend.execute([Start(address, 1, b"x")]))
+
+
 async def test_a_batch_that_is_cancelled_leaves_no_answer_to_the_next(
     silent: Silent, prefix: str, address: Address
 ) -> None:

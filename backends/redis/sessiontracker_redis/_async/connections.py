@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from ..failures import NotConnectedError
-from .runtime import AsyncConnection, drop, without_timeouts
+from .runtime import AsyncConnection, drop
 from .wire import AsyncWire
 
 __all__ = ["AsyncConnections"]
@@ -70,7 +70,6 @@ class AsyncConnections:
             raise NotConnectedError(error) from error
         self._failure, self._pause = None, 0.0
         self.made += 1
-        without_timeouts(connection)
         return connection
 
     async def drop(self, wire: AsyncWire) -> None:

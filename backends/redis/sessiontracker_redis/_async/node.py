@@ -39,7 +39,8 @@ class AsyncNode:
         until = monotonic() + timeout
         wire = await self.connections.take()
         try:
-            replies = await wire.exchange(b"".join(packed), len(packed), timeout)
+            left = max(0.001, until - monotonic())  # to connect took its time
+            replies = await wire.exchange(b"".join(packed), len(packed), left)
         except BaseException:
             await self.connections.drop(wire)
             raise

@@ -34,7 +34,6 @@ __all__ = [
     "parse_url",
     "sleep",
     "transport_of",
-    "without_timeouts",
 ]
 
 # redis-py says of its types only a part.
@@ -74,12 +73,6 @@ async def all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
     if len(calls) == 1:
         return [await calls[0]()]
     return await asyncio.gather(*(call() for call in calls))
-
-
-def without_timeouts(connection: AsyncConnection) -> None:
-    """One deadline for all that is exchanged takes the place of redis-py's own, one a command."""
-    connection.socket_timeout = None
-    connection.health_check_interval = 0
 
 
 # What follows knows of redis-py's connections what redis-py does not promise. Where that has

@@ -10,7 +10,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from ..failures import NotConnectedError
-from .runtime import Connection, drop, without_timeouts
+from .runtime import Connection, drop
 from .wire import Wire
 
 __all__ = ["Connections"]
@@ -71,7 +71,6 @@ class Connections:
             raise NotConnectedError(error) from error
         self._failure, self._pause = None, 0.0
         self.made += 1
-        without_timeouts(connection)
         return connection
 
     def drop(self, wire: Wire) -> None:

@@ -40,7 +40,8 @@ class Node:
         until = monotonic() + timeout
         wire = self.connections.take()
         try:
-            replies = wire.exchange(b"".join(packed), len(packed), timeout)
+            left = max(0.001, until - monotonic())  # to connect took its time
+            replies = wire.exchange(b"".join(packed), len(packed), left)
         except BaseException:
             self.connections.drop(wire)
             raise

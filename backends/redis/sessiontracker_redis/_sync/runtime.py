@@ -36,7 +36,6 @@ __all__ = [
     "parse_url",
     "sleep",
     "socket_of",
-    "without_timeouts",
 ]
 
 # redis-py says of its types only a part.
@@ -73,11 +72,6 @@ def kwargs_of_cluster(client: Any) -> dict[str, Any]:
 def all_of(calls: Sequence[Callable[[], T]]) -> list[T]:
     """What each of ``calls`` comes to, one after the other."""
     return [call() for call in calls]
-
-
-def without_timeouts(connection: Connection) -> None:
-    """What is exchanged has a deadline of its own, and a subscriber waits for ever."""
-    connection.health_check_interval = 0
 
 
 # What follows knows of redis-py's connections what redis-py does not promise. Where that has
