@@ -49,7 +49,8 @@ class Config:
     are unless ``locking`` says otherwise.
 
     ``operation_timeout`` (5 s) is how long one call may take in all, ``max_in_flight`` limits
-    how many operations may be under way.
+    how many operations may be under way; with ``reap_every``, an open tracker removes what
+    expired that often.
 
     Raises: ConfigurationError, with all that is wrong, one a line.
     """
@@ -63,6 +64,7 @@ class Config:
         plugins: Sequence[str] | UnsetType = UNSET,
         operation_timeout: Duration | UnsetType = UNSET,
         max_in_flight: int | UnsetType | None = UNSET,
+        reap_every: Duration | UnsetType | None = UNSET,
     ) -> None:
         given = {
             "backends": backends,
@@ -71,6 +73,7 @@ class Config:
             "plugins": plugins,
             "operation_timeout": operation_timeout,
             "max_in_flight": max_in_flight,
+            "reap_every": reap_every,
         }
         self._read({name: value for name, value in given.items() if value is not UNSET}, "Config")
         self._refuse_what_is_wrong()
@@ -152,6 +155,9 @@ class Config:
     """In ms."""
 
     max_in_flight: int | None
+
+    reap_every: int | None
+    """In ms; None: what expired is removed when `reap` is called, or by the store itself."""
 
     @property
     def sessions(self) -> tuple[str, ...]:
@@ -241,6 +247,7 @@ class Config:
         }
         self.operation_timeout = self._tracker["operation_timeout"].value
         self.max_in_flight = self._tracker["max_in_flight"].value
+        self.reap_every = self._tracker["reap_every"].value
         if not self._names:
             self._problem(("backends",), "names no backend: leave it out for one in memory")
         else:

@@ -142,6 +142,7 @@ _DURATIONS = frozenset(
         "token_retention",
         "shared_retention",
         "operation_timeout",
+        "reap_every",
     }
 )
 
@@ -160,5 +161,6 @@ def show(key: str, value: Any) -> str:
 TRACKER: Mapping[str, tuple[Reader, Any]] = {
     "operation_timeout": (_LIMIT, 5 * _SECOND),
     "max_in_flight": (_count("operations", 10_000), None),
+    "reap_every": (_duration(instead='write how often, such as "5m"'), None),
 }
 """What stands at the top level, for the tracker as a whole, and what it is unless set."""

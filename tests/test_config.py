@@ -21,6 +21,7 @@ DAY = 24 * HOUR
 TOML = """
 operation_timeout = "2s"
 max_in_flight = 100
+reap_every = "5m"
 plugins = ["otel"]
 
 [backends.hot]
@@ -84,6 +85,7 @@ def test_with_no_configuration_a_tracker_is_in_memory() -> None:
         assert (settings.storage, settings.locking) == ("memory", "memory")
         assert config.operation_timeout == 5_000
         assert config.max_in_flight is None
+        assert config.reap_every is None
         assert config.plugins == ()
 
 
@@ -107,6 +109,7 @@ def test_a_file_says_what_it_says(tmp_path: Path) -> None:
     config = Config.from_toml(write(tmp_path, TOML))
     assert config.operation_timeout == 2_000
     assert config.max_in_flight == 100
+    assert config.reap_every == 300_000
     assert config.plugins == ("otel",)
     hot = config.backends["hot"]
     assert (hot.use, hot.url, hot.options) == (
@@ -129,6 +132,7 @@ def test_the_same_shape_in_code_means_the_same(tmp_path: Path) -> None:
     in_code = Config(
         operation_timeout=timedelta(seconds=2),
         max_in_flight=100,
+        reap_every="5m",
         plugins=["otel"],
         backends={
             "hot": {"use": "redis", "url": "env:REDIS_URL", "prefix": "shop:"},
@@ -150,6 +154,7 @@ def test_the_same_shape_in_code_means_the_same(tmp_path: Path) -> None:
         assert in_code.settings_for(name) == from_file.settings_for(name)
     assert in_code.backends == from_file.backends
     assert in_code.operation_timeout == from_file.operation_timeout
+    assert in_code.reap_every == from_file.reap_every
     assert in_code.plugins == from_file.plugins
 
 
@@ -433,7 +438,7 @@ def test_an_option_may_name_a_variable_too(monkeypatch: pytest.MonkeyPatch) -> N
             {"zzz": 1},
             (
                 "zzz in s.toml: unknown key: it may be backends, defaults, sessions, plugins, "
-                "operation_timeout and max_in_flight"
+                "operation_timeout, max_in_flight and reap_every"
             ),
         ),
         (
@@ -482,6 +487,7 @@ def test_an_option_may_name_a_variable_too(monkeypatch: pytest.MonkeyPatch) -> N
         ({"plugins": [1]}, "plugins in s.toml: [1] is no list of names"),
         ({"operation_timeout": "off"}, "operation_timeout in s.toml: this cannot be off"),
         ({"operation_timeout": 0}, "operation_timeout in s.toml: this cannot be zero"),
+        ({"reap_every": 0}, "reap_every in s.toml: this cannot be zero"),
         ({"max_in_flight": 0}, "max_in_flight in s.toml: 0 is no number of operations"),
         ({"max_in_flight": True}, "max_in_flight in s.toml: True is no number"),
         (

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from sessiontracker import AsyncSessionTracker, Session, SessionTracker
+from sessiontracker.settings import TRACKER
 
 __all__ = ["ALL", "FUSED", "MEMORY", "Arrangement", "Checkout", "Clock", "opened"]
 
@@ -50,7 +51,7 @@ class Arrangement(NamedTuple):
         self, clock: Clock | None, folder: str | None = None, **settings: Any
     ) -> dict[str, Any]:
         options = {} if clock is None else {"clock": clock}
-        top = {k: settings.pop(k) for k in ("operation_timeout", "max_in_flight") if k in settings}
+        top = {name: settings.pop(name) for name in TRACKER if name in settings}
         return {
             "backends": {
                 name: {"use": name.rstrip("12"), **options, **_place(name, folder)}

@@ -26,6 +26,7 @@ from ..settings import SessionSettings
 from ..shared import SharedCodec
 from .asking import AsyncAsker
 from .keeper import AsyncKeeper, AsyncStore
+from .reaping import AsyncReaper
 from .runtime import AsyncMutex, AsyncTasks, open_backend
 
 __all__ = ["AsyncTrackerCore"]
@@ -80,6 +81,7 @@ class AsyncTrackerCore:
         self._tasks = AsyncTasks()
         self._opening = AsyncMutex()
         self._keeper = AsyncKeeper(f"{socket.gethostname()}:{os.getpid()}", self._tasks)
+        self._reaper: AsyncReaper | None = None
         self._connected = False
 
     async def __aenter__(self) -> Self:
@@ -123,6 +125,9 @@ class AsyncTrackerCore:
         except BaseException:
             await self._disconnect()
             raise
+        every = self._config.reap_every
+        if every is not None:
+            self._reaper = AsyncReaper(self._tasks, self._askers.values(), every / 1000)
         self._connected = True
 
     def _opener(self, name: str) -> AsyncBackend:
@@ -149,6 +154,8 @@ class AsyncTrackerCore:
 
     async def _disconnect(self) -> None:
         self._keeper.close()
+        if self._reaper is not None:
+            self._reaper.close()
         try:
             await self._tasks.close(_CLOSING)
         finally:
@@ -173,7 +180,8 @@ class AsyncTrackerCore:
         """Remove what expired, oldest first, at most ``limit`` sessions of each backend.
 
         Expired sessions are not there anyway; this gives their room back. Returns how many
-        were removed.
+        were removed: none by who finds another at it. With ``reap_every`` in the configuration,
+        the tracker does it by itself.
         """
         await self._ready()
         count = 0

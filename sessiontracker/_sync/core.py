@@ -27,6 +27,7 @@ from ..settings import SessionSettings
 from ..shared import SharedCodec
 from .asking import Asker
 from .keeper import Keeper, Store
+from .reaping import Reaper
 from .runtime import Mutex, Tasks, open_backend
 
 __all__ = ["TrackerCore"]
@@ -81,6 +82,7 @@ class TrackerCore:
         self._tasks = Tasks()
         self._opening = Mutex()
         self._keeper = Keeper(f"{socket.gethostname()}:{os.getpid()}", self._tasks)
+        self._reaper: Reaper | None = None
         self._connected = False
 
     def __enter__(self) -> Self:
@@ -124,6 +126,9 @@ class TrackerCore:
         except BaseException:
             self._disconnect()
             raise
+        every = self._config.reap_every
+        if every is not None:
+            self._reaper = Reaper(self._tasks, self._askers.values(), every / 1000)
         self._connected = True
 
     def _opener(self, name: str) -> Backend:
@@ -150,6 +155,8 @@ class TrackerCore:
 
     def _disconnect(self) -> None:
         self._keeper.close()
+        if self._reaper is not None:
+            self._reaper.close()
         try:
             self._tasks.close(_CLOSING)
         finally:
@@ -174,7 +181,8 @@ class TrackerCore:
         """Remove what expired, oldest first, at most ``limit`` sessions of each backend.
 
         Expired sessions are not there anyway; this gives their room back. Returns how many
-        were removed.
+        were removed: none by who finds another at it. With ``reap_every`` in the configuration,
+        the tracker does it by itself.
         """
         self._ready()
         count = 0

@@ -1,27 +1,20 @@
-"""What is done on a server: batches of steps, pages, and what is due to be reaped."""
+"""A batch of steps, done on a server."""
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import NamedTuple
 
-import msgspec
+from sessiontracker.backend import BackendError, operations
 
-from sessiontracker.backend import BackendError, operations, state
-
-from .optimistic import Batch, Change, Place, Row, change_of
-from .rows import decode
+from .optimistic import Batch, Change
 from .saving import is_simple
 from .server import Server
 from .talk import LostError, Pause, ServerError, Talk
 
-__all__ = ["Done", "carry_out", "outcome_of", "page", "reap"]
-
-_log = logging.getLogger("sessiontracker")
-_decode_cursor = msgspec.json.Decoder(tuple[bytes, bytes]).decode
+__all__ = ["Clock", "Done", "carry_out", "outcome_of"]
 
 Clock = Callable[[], int] | None
 """A clock in the place of the server's, in µs, for tests."""
@@ -36,8 +29,6 @@ _BUSY = (
 )
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02  # s
 _MOST_BYTES = 8 * 1024 * 1024  # of payloads in one statement, about
-_REAPED_AT_ONCE = 250  # rows, so that others get in between
-_REAPED_BESIDE = 1_000  # rows of which no session goes: put off, or long empty
 
 
 class Done(NamedTuple):
@@ -45,9 +36,6 @@ class Done(NamedTuple):
 
     outcomes: list[operations.Outcome]
     wakes: list[int]
-
-
-# Batches ---------------------------------------------------------------------
 
 
 def carry_out(
@@ -166,76 +154,3 @@ def _weight(change: Change) -> int:
     if key is None:
         return 0
     return sum(len(record.payload) for record in (key.active, key.finished) if record is not None)
-
-
-# The store as a whole --------------------------------------------------------
-
-
-def page(server: Server, scan: operations.Scan, clock: Clock = None) -> Talk[operations.Outcome]:
-    """A page of ``scan``: as many rows as it may hold sessions, of which some may hold none."""
-    after = b"", b""
-    if scan.cursor:
-        try:
-            after = _decode_cursor(scan.cursor)
-        except msgspec.DecodeError:
-            return operations.Failed(
-                BackendError(f"{scan.cursor!r} is no cursor of a scan: begin again without one")
-            )
-    rows = yield from server.page(scan, after)
-    items: list[operations.Item] = []
-    for now, *place, values in rows:
-        try:
-            type, scope, name = (part.decode() for part in place)
-            key, _ = decode(values)
-        except ValueError as error:
-            _log.warning("the row of type, scope and key %r is passed over: %s", place, error)
-            continue
-        settled = state.settle(key, (clock() if clock else now) // 1000)
-        record = settled.finished if scan.finished else settled.active
-        if record is not None:
-            address = operations.Address(type, scope, name)
-            items.append(operations.Item(address, record.meta, record.payload))
-    if len(rows) < scan.limit:
-        return operations.Page(items, "")
-    return operations.Page(items, msgspec.json.encode(rows[-1][2:4]).decode())
-
-
-def reap(server: Server, limit: int, clock: Clock = None) -> Talk[tuple[int, list[int]]]:
-    """Remove ``limit`` sessions that expired, oldest first: how many went, and who was given
-    a claim. What somebody else is at is left."""
-    gone = 0
-    wakes: list[int] = []
-    left = limit + _REAPED_BESIDE
-    while gone < limit and left > 0:
-        most = min(limit - gone, left, _REAPED_AT_ONCE)
-        places = yield from server.due(most, clock and clock())
-        if not places:
-            break
-        rows = yield from server.load(places, clock and clock(), payloads=False)
-        counts: dict[int, int] = {}
-        changes: list[Change] = []
-        broken: list[Place] = []
-        for place in sorted(places):
-            row = rows[place]
-            if isinstance(row, str):
-                _log.warning("the row of type, scope and key %r is passed over: %s", place, row)
-                broken.append(place)
-            elif row.revision is not None:
-                change, count = _swept(place, row)
-                changes.append(change)
-                counts[change.revision] = count
-        if broken:
-            yield from server.leave(broken)
-        done = (yield from server.write(changes, clock and clock())) if changes else set[int]()
-        gone += sum(counts[revision] for revision in done)
-        wakes += [each.wake for each in changes if each.wake and each.revision in done]
-        left -= most
-        if len(places) < most or not (done or broken):
-            break
-    return gone, wakes
-
-
-def _swept(place: Place, row: Row) -> tuple[Change, int]:
-    """``row`` without what expired, and how many sessions that is."""
-    after, count = state.sweep(row.slot, row.after)
-    return change_of(place, place[2].decode(), row, after, state.due(after)), count

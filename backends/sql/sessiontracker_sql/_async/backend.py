@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from sessiontracker.backend import Asked, AsyncBackend, BackendError, BackendUnavailableError
 from sessiontracker.backend import operations as kinds
 
+from ..reaping import reap
+from ..scanning import page
 from ..server import Server
 from ..server_options import ServerOptions
 from ..talk import LostError, NotConnectedError, ServerError
-from ..work import carry_out, outcome_of, page, reap
+from ..work import carry_out, outcome_of
 from .connections import AsyncConnections
 from .hints import AsyncHints
 
@@ -31,6 +33,10 @@ class AsyncServerBackend(AsyncBackend):
         self._connections = AsyncConnections(server, options)
         listening = AsyncConnections(server, options.to_listen) if server.channel else None
         self._hints = AsyncHints(server, self._connections, listening)
+
+    def lane_of(self, operation: Asked) -> int:
+        """What concerns the store as a whole may take its time: it has a lane of its own."""
+        return -1 if operation.address is None else super().lane_of(operation)
 
     async def open(self) -> None:
         try:
@@ -83,9 +89,9 @@ class AsyncServerBackend(AsyncBackend):
             return self._outcome(error)
 
     async def _reap(self, limit: int) -> kinds.Outcome:
-        gone, wakes = await self._connections.hold(reap(self._server, limit, self._clock))
+        outcome, wakes = await self._connections.hold(reap(self._server, limit, self._clock))
         self._hints.wake(wakes)
-        return kinds.Reaped(gone)
+        return outcome
 
     # What went wrong ----------------------------------------------------------
 

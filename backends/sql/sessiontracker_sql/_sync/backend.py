@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from sessiontracker.backend import Asked, Backend, BackendError, BackendUnavailableError
 from sessiontracker.backend import operations as kinds
 
+from ..reaping import reap
+from ..scanning import page
 from ..server import Server
 from ..server_options import ServerOptions
 from ..talk import LostError, NotConnectedError, ServerError
-from ..work import carry_out, outcome_of, page, reap
+from ..work import carry_out, outcome_of
 from .connections import Connections
 from .hints import Hints
 
@@ -32,6 +34,10 @@ class ServerBackend(Backend):
         self._connections = Connections(server, options)
         listening = Connections(server, options.to_listen) if server.channel else None
         self._hints = Hints(server, self._connections, listening)
+
+    def lane_of(self, operation: Asked) -> int:
+        """What concerns the store as a whole may take its time: it has a lane of its own."""
+        return -1 if operation.address is None else super().lane_of(operation)
 
     def open(self) -> None:
         try:
@@ -84,9 +90,9 @@ class ServerBackend(Backend):
             return self._outcome(error)
 
     def _reap(self, limit: int) -> kinds.Outcome:
-        gone, wakes = self._connections.hold(reap(self._server, limit, self._clock))
+        outcome, wakes = self._connections.hold(reap(self._server, limit, self._clock))
         self._hints.wake(wakes)
-        return kinds.Reaped(gone)
+        return outcome
 
     # What went wrong ----------------------------------------------------------
 
