@@ -128,7 +128,10 @@ class Server:
 
 
 class Cluster:
-    """Primaries that share all slots, and as many replicas of each as ``replicas`` says."""
+    """Primaries that share all slots, and as many replicas of each as ``replicas`` says.
+
+    They are called what they are at first: in a failover they change places.
+    """
 
     def __init__(self, kind: str, replicas: int = 0, primaries: int = 3, **config: object) -> None:
         settings = {"cluster_enabled": "yes", "cluster_node_timeout": 1000, **config}
@@ -184,7 +187,15 @@ class Cluster:
 
     @staticmethod
     def meet(server: Server, other: Server) -> None:
-        server.ask("CLUSTER", "MEET", "127.0.0.1", other.port, other.config["cluster-port"])
+        """They know each other. A busy machine lets a handshake lapse: then there is another."""
+
+        def met() -> bool:
+            known = server.ask("CLUSTER NODES").get(f"127.0.0.1:{other.port}")
+            if known is None:
+                server.ask("CLUSTER", "MEET", "127.0.0.1", other.port, other.config["cluster-port"])
+            return known is not None and "handshake" not in known["flags"]
+
+        until(met, "nodes that know each other")
 
     @staticmethod
     def id_of(server: Server) -> str:
@@ -208,6 +219,11 @@ class Cluster:
             and int(state["cluster_size"]) >= 1
             and (replicated is True or replicated.get("master_link_status", "up") == "up")
         )
+
+    def owners(self) -> list[Server]:
+        """The primaries that have slots now, in the order of their slots."""
+        ranges = sorted(self._up().ask("CLUSTER SLOTS"))
+        return list(dict.fromkeys(self._at(primary) for _, _, primary, *_ in ranges))
 
     def owner(self, slot: int) -> Server:
         """The primary that has ``slot`` now."""
