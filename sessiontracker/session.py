@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     SharedT = TypeVar("SharedT", default=None)
+    S = TypeVar("S", bound="Session")
 else:
     from typing import TypeVar
 
     SharedT = TypeVar("SharedT")
+    S = TypeVar("S", bound="Session")
 
 __all__ = ["OwnedSession", "Session"]
 
@@ -220,6 +222,15 @@ def type_name(cls: type[Session]) -> str:
     if not isinstance(name, str):
         raise TypeError(f"{cls!r} is no session type: subclass Session or OwnedSession")
     return name
+
+
+def kind_of(what: type[S] | S) -> type[S]:
+    """The session type that a call names, by a type or by a session. Raises: TypeError."""
+    if isinstance(what, type):
+        return what
+    if not isinstance(what, Session):
+        raise TypeError(f"name a session type and a key, or a session, not {what!r}")
+    return type(what)
 
 
 def schema_of(cls: type[Session]) -> int:

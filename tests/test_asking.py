@@ -389,7 +389,7 @@ async def test_renewals_are_tried_by_themselves_and_not_for_the_whole_timeout() 
             tracker.lock(Checkout, "short", lease=0.6) as short,
         ):
             stuck = "kstuck"
-            for held in tracker._keeper._held.values():
+            for held in list(tracker._keeper._held):
                 held.renew_at = 0.0  # all are due in one batch
             end = time.monotonic() + 1.5
             while time.monotonic() < end:

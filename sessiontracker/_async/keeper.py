@@ -48,7 +48,7 @@ class AsyncKeeper:
         self.holder = holder
         self.tasks = tasks
         self._renewals: dict[AsyncAsker, AsyncRenewals] = {}
-        self._held: dict[Address, AsyncHeld] = {}
+        self._held: set[AsyncHeld] = set()
         self._abandoned = False
         self.observers: tuple[Observer, ...] = ()
 
@@ -84,19 +84,18 @@ class AsyncKeeper:
             # One worker a backend: one that hangs delays no other's renewals.
             fresh = AsyncRenewals(self.tasks, held.asker)
             renewals = self._renewals.setdefault(held.asker, fresh)
-        self._held[held.address] = held
+        self._held.add(held)
         renewals.add(held)
 
     def drop(self, held: AsyncHeld) -> None:
         """Renew ``held`` no more."""
         self._renewals[held.asker].remove(held)
-        if self._held.get(held.address) is held:
-            del self._held[held.address]
+        self._held.discard(held)
 
     def is_held_here(self, address: Address) -> bool:
         """Whether the very task that asks holds the lock."""
-        held = self._held.get(address)
-        return held is not None and held.by is current()
+        by = current()
+        return any(held.by is by and held.lock._address == address for held in list(self._held))
 
     def let_go(self, store: AsyncStore[Any], address: Address, ticket: int) -> None:
         """Release behind a caller that does not wait for it."""
@@ -132,7 +131,7 @@ class AsyncKeeper:
     def abandon(self) -> None:
         """In a forked child: the locks are the parent's alone, and stay as they are."""
         self._abandoned = True
-        for held in self._held.values():
+        for held in self._held:
             held.lock._abandon()
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -51,11 +51,12 @@ from ..operations import (
     Write,
 )
 from ..refusals import lock_lost, refusal
-from ..session import Session, attach, key_of, meta_of, set_lock, set_meta
+from ..session import Session, attach, key_of, kind_of, meta_of, set_lock, set_meta
 from .asking import AsyncAsker
+from .core import AsyncTrackerCore
 from .keeper import AsyncKeeper, AsyncStore
 from .renewals import AsyncHeld
-from .runtime import AsyncSignal, Interrupt, monotonic
+from .runtime import AsyncSignal, current, monotonic
 
 __all__ = ["AsyncLockContext", "AsyncLockedSession", "AsyncTarget"]
 
@@ -72,18 +73,16 @@ _SETTLED_NOTHING = (Unavailable, NoAnswer, Failed, Broken)
 class AsyncTarget(Generic[S]):
     """What a block is about: whose lock, for how long, and what to start if nothing is there."""
 
-    __slots__ = ("address", "key", "lease", "missing", "store", "wait")
+    __slots__ = ("address", "key", "lease", "missing", "wait")
 
     def __init__(
         self,
-        store: AsyncStore[S],
         address: Address,
         key: str | None,
         lease: int,
         wait: float | None,
         missing: tuple[S, Start] | None = None,
     ) -> None:
-        self.store = store
         self.address = address
         self.key = key
         self.lease = lease  # ms
@@ -97,23 +96,30 @@ class AsyncLockContext(Generic[S]):
     __slots__ = (
         "_address",
         "_held",
-        "_interrupt",
         "_keeper",
         "_lock",
         "_resolve",
         "_store",
         "_target",
+        "_tracker",
+        "_what",
     )
 
+    _store: AsyncStore[S]
+    _keeper: AsyncKeeper
+
     def __init__(
-        self, keeper: AsyncKeeper, resolve: Callable[[], Awaitable[AsyncTarget[S]]]
+        self,
+        tracker: AsyncTrackerCore,
+        what: type[S] | S,
+        resolve: Callable[[AsyncStore[S]], AsyncTarget[S]],
     ) -> None:
-        self._keeper = keeper
+        self._tracker = tracker
+        self._what = what
         self._resolve = resolve
 
     async def __aenter__(self) -> SessionLock[AsyncSignal]:
-        await self._begin()
-        await self._acquire(read=False, start=None)
+        await self._acquire()
         return self._lock
 
     async def __aexit__(
@@ -122,25 +128,30 @@ class AsyncLockContext(Generic[S]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._leave(error)
-        if error is None:
-            outcome = await self._release(0)
-            if type(outcome) is not Released:
-                raise refusal(outcome, self._store.binding, self._address)
-            self._tell(LockReleased)
+        self._leave(error)
+        if error is not None:
+            await self._unlock(error)
+            return
+        outcome = await self._release(0)
+        if type(outcome) is not Released:
+            raise refusal(outcome, self._store.binding, self._address)
+        self._tell(LockReleased)
 
-    async def _begin(self) -> None:
-        target = self._target = await self._resolve()
-        self._store, self._address = target.store, target.address
+    async def _acquire(self, *, reads: bool = False) -> Granted:
+        """Take the lock, or raise. Whatever strikes on the way leaves neither lock nor ticket.
 
-    async def _acquire(self, read: bool, start: Start | None) -> Granted:
-        """Take the lock, or raise. Whatever strikes on the way leaves neither lock nor ticket."""
-        keeper, store, address = self._keeper, self._store, self._address
+        With ``reads``, it brings the session, if locks are where sessions are.
+        """
+        tracker, kind = self._tracker, kind_of(self._what)
+        store = self._store = tracker._stores.get(kind) or await tracker._store(kind)
+        keeper = self._keeper = tracker._keeper
         keeper.tasks.check()
+        target = self._target = self._resolve(store)
+        address = self._address = target.address
         ticket = new_id()
         began = monotonic()
         try:
-            sent, outcome = await self._asked(ticket, read, start, began)
+            sent, outcome = await self._asked(ticket, reads and store.fused, began)
         except BaseException:
             keeper.let_go(store, address, ticket)
             raise
@@ -153,39 +164,29 @@ class AsyncLockContext(Generic[S]):
         settings = store.binding.settings
         hold = Hold(ticket, outcome.token, not store.fused, settings.token_retention)
         deadline = sent + outcome.expires_in / 1000
-        self._lock = SessionLock(address, hold, deadline, AsyncSignal)
-        self._interrupt = Interrupt()
-        self._lock._on_loss = self._interrupt.fire
-        self._held = AsyncHeld(
-            self._lock,
-            store.locking,
-            address,
-            self._target.lease,
-            settings.token_retention,
-            sent,
-        )
+        lock = self._lock = SessionLock(address, hold, deadline, AsyncSignal)
+        self._held = AsyncHeld(lock, store.locking, target.lease, current(), sent)
         keeper.hold(self._held)
-        self._tell(LockAcquired, waited=sent - began)
+        if keeper.observers:
+            self._tell(LockAcquired, waited=sent - began)
         return outcome
 
-    async def _asked(
-        self, ticket: int, read: bool, start: Start | None, began: float
-    ) -> tuple[float, Outcome]:
+    async def _asked(self, ticket: int, read: bool, began: float) -> tuple[float, Outcome]:
         """Ask and wait until there is more to say than to wait: that, and when it was asked."""
-        store, address, keeper = self._store, self._address, self._keeper
-        settings = store.binding.settings
-        wait, lease = self._target.wait, self._target.lease
-        until = None if wait is None else began + wait
-        warned = False
+        store, target, keeper = self._store, self._target, self._keeper
+        address, settings = target.address, store.binding.settings
+        start = target.missing[1] if read and target.missing is not None else None
+        until = None if target.wait is None else began + target.wait
+        waited = False
         while True:
             sent = monotonic()
             outcome = await store.locking.ask(
                 Acquire(
                     address,
                     ticket,
-                    lease,
+                    target.lease,
                     keeper.holder,
-                    look_every=store.locking.look_every,
+                    store.locking.look_every,
                     queue=until is None or sent < until,
                     read=read,
                     touch_every=settings.touch_every,
@@ -195,14 +196,14 @@ class AsyncLockContext(Generic[S]):
             )
             if type(outcome) is not Queued:
                 return sent, outcome
-            if not warned and keeper.is_held_here(address):
-                warned = True
+            if not waited and keeper.is_held_here(address):
                 _log.warning(
                     "the lock of %r session %r is wanted by the very task that holds it: locks "
                     "are not reentrant, and this one waits for itself",
                     address.type,
                     store.binding.label(address),
                 )
+            waited = True
             pause = outcome.look_in / 1000
             if until is not None:
                 pause = max(0.0, min(pause, until - monotonic()))
@@ -217,11 +218,10 @@ class AsyncLockContext(Generic[S]):
             waited,
         )
 
-    async def _leave(self, error: BaseException | None) -> None:
-        """The body is over. With an error in it, nothing is saved and the lock is let go."""
+    def _leave(self, error: BaseException | None) -> None:
+        """The body is over, with ``error``. Raises: LockLostError, for that or for no error."""
         self._keeper.drop(self._held)
-        self._lock._on_loss = None
-        interrupted = self._interrupt.end(error)
+        interrupted = self._held.end(error)
         try:
             if error is None:
                 self._lock.check()
@@ -235,8 +235,11 @@ class AsyncLockContext(Generic[S]):
             self._tell(LockLostEvent)
             self._let_go()
             raise lock_lost(self._store.binding, self._address) from error
-        if error is not None:
-            await self._unlock(error)
+
+    async def _give_up(self, error: BaseException) -> None:
+        """The block cannot even begin."""
+        self._leave(error)
+        await self._unlock(error)
 
     async def _unlock(self, error: BaseException) -> None:
         """The lock is let go for ``error``, and nothing is saved."""
@@ -285,19 +288,14 @@ class AsyncLockedSession(AsyncLockContext[S]):
     __slots__ = ("_session",)
 
     async def __aenter__(self) -> S:  # type: ignore[override]
-        await self._begin()
+        granted = await self._acquire(reads=True)
         binding, missing, key = self._store.binding, self._target.missing, self._target.key
-        start = None if missing is None else missing[1]
-        if self._store.fused:
-            granted = await self._acquire(read=True, start=start)
-            found = granted.found
-            if granted.ended and found is not None and self._keeper.observers:
-                owner, limit = found.meta.owner, binding.limit
-                self._keeper.tell_of_limit(self._address, owner, limit, granted.ended)
-        else:
-            await self._acquire(read=False, start=None)
-            found = await self._read(start)
-        assert found is not None
+        found = granted.found
+        if found is None:
+            found = await self._read(None if missing is None else missing[1])
+        elif granted.ended and self._keeper.observers:
+            owner, limit = found.meta.owner, binding.limit
+            self._keeper.tell_of_limit(self._address, owner, limit, granted.ended)
         try:
             if missing is not None and found.meta.write == missing[1].id:
                 session = missing[0]
@@ -311,7 +309,7 @@ class AsyncLockedSession(AsyncLockContext[S]):
             self._lock._baseline = binding.codec.snapshot(session)
             set_lock(session, self._lock)
         except BaseException as error:
-            await self._leave(error)
+            await self._give_up(error)
             raise
         return session
 
@@ -343,7 +341,7 @@ class AsyncLockedSession(AsyncLockContext[S]):
                 return outcome
             raise refusal(outcome, binding, address)
         except BaseException as error:
-            await self._leave(error)
+            await self._give_up(error)
             raise
 
     async def __aexit__(
@@ -354,8 +352,9 @@ class AsyncLockedSession(AsyncLockContext[S]):
     ) -> None:
         session, lock = self._session, self._lock
         set_lock(session, None)
-        await self._leave(error)
+        self._leave(error)
         if error is not None:
+            await self._unlock(error)
             return
         binding = self._store.binding
         meta = meta_of(session)

@@ -20,6 +20,7 @@ __all__ = [
     "AsyncMutex",
     "AsyncSignal",
     "AsyncTasks",
+    "Caller",
     "Interrupt",
     "all_of",
     "current",
@@ -36,7 +37,11 @@ sleep = asyncio.sleep
 _CLOSED = "the tracker was closed"
 
 
-def current() -> object:
+Caller = Task[Any] | None
+"""Who may hold a lock."""
+
+
+def current() -> Caller:
     """Who is running: two calls by the same task give the same object."""
     return asyncio.current_task()
 
@@ -179,13 +184,13 @@ class Alarm:
 
 
 class Interrupt:
-    """Cancels the task that made it when told to, once, and tells that cancellation apart."""
+    """Cancels the task ``by`` when told to, once, and tells that cancellation apart."""
 
     __slots__ = ("_cancelling", "_fired", "_task")
 
-    def __init__(self) -> None:
-        self._task: Task[Any] | None = asyncio.current_task()
-        self._cancelling = 0 if self._task is None else self._task.cancelling()
+    def __init__(self, by: Caller) -> None:
+        self._task = by
+        self._cancelling = 0 if by is None else by.cancelling()
         self._fired = False
 
     def fire(self) -> None:

@@ -29,7 +29,7 @@ from ..operations import (
     Start,
 )
 from ..refusals import refusal
-from ..session import Session, address_of, attach, key_of, lock_of
+from ..session import Session, address_of, attach, key_of, kind_of, lock_of
 from .core import AsyncTrackerCore
 from .keeper import AsyncStore
 from .locks import AsyncTarget
@@ -52,17 +52,25 @@ class AsyncTrackerSteps(AsyncTrackerCore):
         owner: str | None,
     ) -> tuple[AsyncStore[S], Address, str | None, S | None]:
         """The store, the address and the key that a call names, and the session if it did."""
+        kind = kind_of(what)
+        store = self._stores.get(kind) or await self._store(kind)
+        address, named = self._placed(store, what, key, id, owner)
+        return store, address, named, None if isinstance(what, type) else what
+
+    def _placed(
+        self,
+        store: AsyncStore[S],
+        what: type[S] | S,
+        key: str | None,
+        id: str | None,
+        owner: str | None,
+    ) -> tuple[Address, str | None]:
+        """The address and the key that a call names, of a session that is in ``store``."""
         if isinstance(what, type):
-            store = self._stores.get(what)
-            if store is None:
-                store = await self._store(what)
-            return store, store.binding.address(key, id, owner), key, None
-        if not isinstance(what, Session):
-            raise TypeError(f"name a session type and a key, or a session, not {what!r}")
+            return store.binding.address(key, id, owner), key
         if key is not None or id is not None or owner is not None:
             raise TypeError("a session names itself: leave key, id= and owner= out")
-        store = await self._store(type(what))
-        return store, store.binding.started(what)[0], key_of(what) or None, what
+        return store.binding.started(what)[0], key_of(what) or None
 
     async def _to_start(
         self,
@@ -115,11 +123,14 @@ class AsyncTrackerSteps(AsyncTrackerCore):
     def _target(
         self,
         store: AsyncStore[S],
-        address: Address,
+        what: type[S] | S,
         key: str | None,
+        id: str | None,
+        owner: str | None,
         lease: Duration | UnsetType,
         wait: Duration | UnsetType | None,
     ) -> AsyncTarget[S]:
+        address, named = self._placed(store, what, key, id, owner)
         settings = store.binding.settings
         lease_ms = settings.lock_lease
         if lease is not UNSET:
@@ -130,9 +141,7 @@ class AsyncTrackerSteps(AsyncTrackerCore):
         wait_ms = settings.lock_wait
         if wait is not UNSET:
             wait_ms = duration_ms(wait, "wait", zero=True)
-        return AsyncTarget(
-            store, address, key, lease_ms, None if wait_ms is None else wait_ms / 1000
-        )
+        return AsyncTarget(address, named, lease_ms, None if wait_ms is None else wait_ms / 1000)
 
     def _hold(self, address: Address, session: Session | None, lock: Lock | None) -> Hold | None:
         """What proves that the caller holds the lock, if it says so. Raises: LockLostError."""

@@ -530,11 +530,10 @@ class AsyncSessionTracker(AsyncOwnerCalls):
         Raises: LockNotAcquiredError; LockLostError, on leaving.
         """
 
-        async def resolve() -> AsyncTarget[S]:
-            store, address, named, _ = await self._named(what, key, id, owner)
-            return self._target(store, address, named, lease, wait)
+        def target(store: AsyncStore[S]) -> AsyncTarget[S]:
+            return self._target(store, what, key, id, owner, lease, wait)
 
-        return AsyncLockContext(self._keeper, resolve)
+        return AsyncLockContext(self, what, target)
 
     def get_locked(
         self,
@@ -560,15 +559,14 @@ class AsyncSessionTracker(AsyncOwnerCalls):
         if somebody else ended the session.
         """
 
-        async def resolve() -> AsyncTarget[S]:
-            store, address, named, _ = await self._named(what, key, id, owner)
-            target = self._target(store, address, named, lease, wait)
+        def target(store: AsyncStore[S]) -> AsyncTarget[S]:
+            target = self._target(store, what, key, id, owner, lease, wait)
             if missing is not None:
-                start = self._start_missing(store, address, named, owner, missing)
+                start = self._start_missing(store, target.address, target.key, owner, missing)
                 target.missing = missing, start
             return target
 
-        return AsyncLockedSession(self._keeper, resolve)
+        return AsyncLockedSession(self, what, target)
 
     def lock_of(self, session: Session) -> Lock:
         """The lock under which `get_locked` gave this very object.

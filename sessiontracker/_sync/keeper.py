@@ -49,7 +49,7 @@ class Keeper:
         self.holder = holder
         self.tasks = tasks
         self._renewals: dict[Asker, Renewals] = {}
-        self._held: dict[Address, Held] = {}
+        self._held: set[Held] = set()
         self._abandoned = False
         self.observers: tuple[Observer, ...] = ()
 
@@ -85,19 +85,18 @@ class Keeper:
             # One worker a backend: one that hangs delays no other's renewals.
             fresh = Renewals(self.tasks, held.asker)
             renewals = self._renewals.setdefault(held.asker, fresh)
-        self._held[held.address] = held
+        self._held.add(held)
         renewals.add(held)
 
     def drop(self, held: Held) -> None:
         """Renew ``held`` no more."""
         self._renewals[held.asker].remove(held)
-        if self._held.get(held.address) is held:
-            del self._held[held.address]
+        self._held.discard(held)
 
     def is_held_here(self, address: Address) -> bool:
         """Whether the very task that asks holds the lock."""
-        held = self._held.get(address)
-        return held is not None and held.by is current()
+        by = current()
+        return any(held.by is by and held.lock._address == address for held in list(self._held))
 
     def let_go(self, store: Store[Any], address: Address, ticket: int) -> None:
         """Release behind a caller that does not wait for it."""
@@ -133,7 +132,7 @@ class Keeper:
     def abandon(self) -> None:
         """In a forked child: the locks are the parent's alone, and stay as they are."""
         self._abandoned = True
-        for held in self._held.values():
+        for held in self._held:
             held.lock._abandon()
 
     def close(self) -> None:

@@ -8,9 +8,17 @@ from functools import partial
 from math import inf
 
 from ..lock import SessionLock
-from ..operations import Address, Granted, Lost, Renew
+from ..operations import Granted, Lost, Renew
 from .asking import Asker
-from .runtime import Alarm, Event, Signal, Tasks, current, monotonic
+from .runtime import (
+    Alarm,
+    Caller,
+    Event,
+    Interrupt,
+    Signal,
+    Tasks,
+    monotonic,
+)
 
 __all__ = ["Held", "Renewals"]
 
@@ -20,38 +28,31 @@ _PAUSE = 50  # ms before a renewal that had no answer is tried again
 class Held:
     """A lock that is held, with what its renewal needs. ``by`` is who took it."""
 
-    __slots__ = (
-        "address",
-        "alarm",
-        "asker",
-        "by",
-        "keep",
-        "lease",
-        "lock",
-        "over",
-        "queue",
-        "renew_at",
-    )
+    __slots__ = ("alarm", "asker", "by", "interrupt", "lease", "lock", "over", "queue", "renew_at")
 
     def __init__(
         self,
         lock: SessionLock[Signal],
         asker: Asker,
-        address: Address,
         lease: int,
-        keep: int,
+        by: Caller,
         sent: float,
     ) -> None:
         self.lock = lock
         self.asker = asker
-        self.address = address
-        self.by = current()
         self.lease = lease  # ms
-        self.keep = keep  # ms
+        self.by = by
+        self.interrupt = Interrupt(by)
+        lock._on_loss = self.interrupt.fire
         self.renew_at = sent + lease / 3000
-        self.queue: dict[Held, None] = {}
+        self.queue: dict[Held, None] | None = None
         self.alarm: Alarm | None = None
         self.over = False
+
+    def end(self, error: BaseException | None) -> bool:
+        """The block is over: whether ``error`` is what interrupted it, as the lock was lost."""
+        self.lock._on_loss = None
+        return self.interrupt.end(error)
 
 
 class Renewals:
@@ -79,7 +80,8 @@ class Renewals:
     def remove(self, held: Held) -> None:
         with self._mutex:
             held.over = True  # a renewal that is under way does not bring it back
-            held.queue.pop(held, None)
+            if held.queue is not None:
+                held.queue.pop(held, None)
         if held.alarm is not None:
             held.alarm.cancel()
 
@@ -87,8 +89,11 @@ class Renewals:
         with self._mutex:
             if held.over or self._closed:
                 return
-            held.queue = self._queues.setdefault(delay, {})
-            held.queue[held] = None
+            queue = self._queues.get(delay)
+            if queue is None:
+                queue = self._queues[delay] = {}
+            held.queue = queue
+            queue[held] = None
             serve, self._serving = not self._serving, True
             wake = held.renew_at < self._wakes_at
         if serve:
@@ -139,14 +144,8 @@ class Renewals:
         sent = monotonic()
         outcomes = self._asker.ask_once(
             [
-                Renew(
-                    held.address,
-                    held.lock._hold.ticket,
-                    held.lock._hold.token,
-                    held.lease,
-                    held.keep,
-                )
-                for held in group
+                Renew(lock._address, lock._hold.ticket, lock._hold.token, lease, lock._hold.keep)
+                for lock, lease in ((held.lock, held.lease) for held in group)
             ]
         )
         for held, outcome in zip(group, outcomes, strict=True):

@@ -13,6 +13,7 @@ from ..operations import NoAnswer, Outcome, Unavailable
 
 __all__ = [
     "Alarm",
+    "Caller",
     "Event",
     "Interrupt",
     "Lane",
@@ -30,6 +31,7 @@ __all__ = [
 T = TypeVar("T")
 Event = threading.Event
 Mutex = threading.Lock
+Caller = threading.Thread
 current = threading.current_thread
 
 
@@ -120,6 +122,9 @@ class Interrupt:
     """A thread cannot be interrupted: its next call raises instead."""
 
     __slots__ = ()
+
+    def __init__(self, by: Caller) -> None:
+        """Who is never interrupted."""
 
     def fire(self) -> None:
         """Nothing: the lock says that it is lost when it is next used."""

@@ -527,11 +527,10 @@ class SessionTracker(OwnerCalls):
         Raises: LockNotAcquiredError; LockLostError, on leaving.
         """
 
-        def resolve() -> Target[S]:
-            store, address, named, _ = self._named(what, key, id, owner)
-            return self._target(store, address, named, lease, wait)
+        def target(store: Store[S]) -> Target[S]:
+            return self._target(store, what, key, id, owner, lease, wait)
 
-        return LockContext(self._keeper, resolve)
+        return LockContext(self, what, target)
 
     def get_locked(
         self,
@@ -557,15 +556,14 @@ class SessionTracker(OwnerCalls):
         if somebody else ended the session.
         """
 
-        def resolve() -> Target[S]:
-            store, address, named, _ = self._named(what, key, id, owner)
-            target = self._target(store, address, named, lease, wait)
+        def target(store: Store[S]) -> Target[S]:
+            target = self._target(store, what, key, id, owner, lease, wait)
             if missing is not None:
-                start = self._start_missing(store, address, named, owner, missing)
+                start = self._start_missing(store, target.address, target.key, owner, missing)
                 target.missing = missing, start
             return target
 
-        return LockedSession(self._keeper, resolve)
+        return LockedSession(self, what, target)
 
     def lock_of(self, session: Session) -> Lock:
         """The lock under which `get_locked` gave this very object.
