@@ -69,6 +69,14 @@ def guesses(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """A minute of each fault of Redis's servers, under load."""
+    install(session, "test")
+    session.env["SESSIONTRACKER_FAULTS_SECONDS"] = "60"
+    session.run("pytest", "backends/redis/tests/test_faults.py", "--timeout=0", *session.posargs)
+
+
+@nox.session
 def typing(session: nox.Session) -> None:
     """mypy and pyright, both strict, over the packages and the tests of the typing."""
     install(session, "typing")

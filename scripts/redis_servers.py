@@ -81,6 +81,7 @@ class Server:
         file.write_text(text + sentinel)
         self._command = [program(kind), str(file), *["--sentinel"] * bool(sentinel)]
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients = 0  # of ours since it was started
         atexit.register(self.stop)
 
     @property
@@ -88,7 +89,14 @@ class Server:
         return f"redis://127.0.0.1:{self.port}"
 
     def client(self, **options: Any) -> Redis:
+        """One of ours, which makes one connection."""
+        self._clients += 1
         return Redis(port=self.port, **options)
+
+    def connections(self) -> int:
+        """How many connections others have made since it was started."""
+        made: int = self.client().info("stats")["total_connections_received"]
+        return made - self._clients
 
     def ask(self, *command: Any) -> Any:
         """What the server says to ``command``."""
@@ -96,6 +104,7 @@ class Server:
             return client.execute_command(*command)
 
     def start(self, *, wait: bool = True) -> Server:
+        self._clients = 0
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
         if wait:
