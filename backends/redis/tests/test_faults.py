@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -81,7 +81,7 @@ class Load:
         for key in _keys(THREADS):
             self._threads.append(threading.Thread(target=self._work, args=[key]))
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         self._tracker.open()
         for key in KEYS:
             self._tracker.start(Tally(key=key))
