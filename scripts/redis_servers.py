@@ -35,9 +35,9 @@ def program(kind: str) -> str:
     return found
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
     """Wait for ``condition`` and return what it says; errors of a server mean: not yet."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             if found := condition():
@@ -45,7 +45,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
         except (RedisError, OSError, LookupError, StopIteration):
             pass
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {PATIENCE:.0f} s")
+            raise TimeoutError(f"{what}: not within {patience:.0f} s")
         time.sleep(0.02)
 
 

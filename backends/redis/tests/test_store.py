@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from redis import Redis, RedisCluster
 
+from redis_servers import until
+from sessiontracker import AsyncSessionTracker, Session
 from sessiontracker.operations import (
     FOREVER,
     Acquire,
@@ -37,6 +41,12 @@ from sessiontracker.operations import (
 from sessiontracker_redis._sync.backend import RedisBackend
 
 HOUR = 3_600_000
+SOAK = bool(os.environ.get("SESSIONTRACKER_SOAK"))
+SESSIONS = 100_000 if SOAK else 300
+
+
+class Order(Session):
+    paid: bool = False
 
 
 @pytest.fixture
@@ -150,6 +160,50 @@ def test_expired_keys_go(ask: Ask, client: Any, prefix: str) -> None:
     names = list(client.scan_iter(f"{prefix}*", count=1000))
     assert names
     assert all(0 < client.pttl(name) < 65_000 for name in names)
+
+
+async def test_sessions_that_ended_leave_nothing(client: Any, any_url: str, prefix: str) -> None:
+    """Once retentions have passed, and the minute for which a deed is remembered."""
+    config = {
+        "backends": {"hot": {"use": "redis", "url": any_url, "prefix": prefix}},
+        "defaults": {"storage": "hot", "finished_retention": "1s", "token_retention": "1s"},
+    }
+    async with AsyncSessionTracker(config) as tracker:
+        for first in range(0, SESSIONS, 250):
+            keys = [f"order-{number}" for number in range(first, min(first + 250, SESSIONS))]
+            await asyncio.gather(*(begin_and_end(tracker, key) for key in keys))
+    names = list(client.scan_iter(f"{prefix}*", count=1000))
+    assert len(names) >= SESSIONS / 2
+    lasts = [client.pttl(name) for name in (names if not SOAK else names[:1000])]
+    assert all(left < 65_000 for left in lasts)
+    assert -1 not in lasts  # nothing stays for ever
+    if SOAK:
+        until(lambda: not list(client.scan_iter(f"{prefix}*", count=1000)), "no key", patience=90)
+
+
+async def begin_and_end(tracker: AsyncSessionTracker, key: str) -> None:
+    """In one way of six."""
+    way = int(key.removeprefix("order-")) % 6
+    if way == 0:
+        async with tracker.lock(Order, key):
+            pass
+        return
+    await tracker.start(Order(key=key), idle_timeout="1s" if way == 1 else "1h")
+    if way == 2:
+        await tracker.delete(Order, key)
+    elif way == 3:
+        await tracker.finish(Order, key)
+        await tracker.resume(Order, key)
+        await tracker.finish(Order, key)
+    elif way == 4:
+        async with tracker.get_locked(Order, key) as order:
+            order.paid = True
+        await tracker.finish(Order, key)
+        await tracker.delete(Order, key)
+    elif way == 5:
+        async with tracker.get_locked(Order, key) as order:
+            order.paid = True
+            await tracker.finish(order)
 
 
 def test_no_key_is_used_that_was_not_declared(
