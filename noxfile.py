@@ -147,9 +147,12 @@ def conformance(session: nox.Session) -> None:
         else:
             session.run("pytest", *kit, *sql, "--backend-option", f"url={url}", *session.posargs)
     # Locks in one store and sessions in another
-    both = ["python", "scripts/with_redis.py", "valkey", "single", *by_itself, *own]
     apart = ["--backend-locking", "redis", "--backend-locking-option", "url={url}"]
-    session.run(*both, *apart, "-k", "async_tracker or sync_tracker", *session.posargs)
+    apart += ["-k", "async_tracker or sync_tracker"]
+    servers = ["python", "scripts/with_redis.py", "valkey"]
+    sqlite = ["--backend-option", f"url=sqlite:///{folder / 'locked-elsewhere.db'}"]
+    session.run(*servers, "cluster", "pytest", *kit, *sql, *sqlite, *apart, *session.posargs)
+    session.run(*servers, "single", *by_itself, *own, *apart, *session.posargs)
 
 
 @nox.session
