@@ -26,7 +26,8 @@ import uvloop
 
 from sessiontracker import AsyncSessionTracker, Session
 
-HOLD = 0.004  # s: until the other is in line
+HOLD = 0.006  # s
+REST = 0.002  # s, before one is in line again: not at the moment of the hand-over
 NAME = f"b{secrets.token_hex(3)}_"
 
 Take = Callable[[], AbstractAsyncContextManager[Any]]
@@ -83,6 +84,7 @@ async def hand_overs(takes: list[Take], times: int) -> list[float]:
                 took.append(perf_counter() - let_go)
                 await asyncio.sleep(HOLD)
                 let_go = perf_counter()
+            await asyncio.sleep(REST)
 
     await asyncio.gather(*map(take_turns, takes))
     return took[4:-2]  # not those before both are in line, or after one has left
