@@ -152,6 +152,9 @@ class BackendPlugin(Struct, frozen=True, kw_only=True):
     capabilities: frozenset[Capability] = frozenset()
     lacks: Callable[[BackendOptions], frozenset[Capability]] | None = None
     """Which of them a backend with these options has not; None: it has all."""
+    ddl: Callable[[BackendOptions], str] | None = None
+    """A script that creates what such a backend needs in its store, for administrators who do so
+    themselves; None: it needs nothing."""
 
     def capabilities_of(self, options: BackendOptions) -> frozenset[Capability]:
         """What a backend with these options can do."""

@@ -1,17 +1,23 @@
-"""The command line: ``sessiontracker check`` says what a configuration means, and what is wrong."""
+"""The command line: ``sessiontracker check`` says what a configuration means, and what is wrong;
+``sessiontracker schema`` prints what an administrator creates."""
 
 from __future__ import annotations
 
 import builtins
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sessiontracker import SessionTracker
 from sessiontracker.cli import main, tables
+
+from .trackers import Checkout
 
 GOOD = """
 [backends.hot]
@@ -229,3 +235,70 @@ def test_on_a_terminal_without_rich_the_tables_are_plain(
     output = capsys.readouterr().out
     assert "┏" not in output
     assert cells(output, "sessions.checkout")["idle_timeout"][0] == "1m30s"
+
+
+# schema ----------------------------------------------------------------------
+
+
+def test_the_schema_it_prints_is_one_that_a_tracker_uses(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sessions.db"
+    url = f"sqlite:///{path}"
+    assert main(["schema", "--url", url, "--option", "table_prefix=our_"]) == 0
+    assert not path.exists(), "nothing is connected"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(capsys.readouterr().out)
+    options = {"table_prefix": "our_", "create_tables": False}
+    with SessionTracker(backend="sql", url=url, **options) as tracker:
+        tracker.start(Checkout(key="order-42"))
+        assert tracker.get(Checkout, "order-42").key == "order-42"
+
+
+def test_the_schema_of_a_file_is_that_of_each_backend_that_has_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sessions.toml"
+    path.write_text(
+        """
+[backends.hot]
+use = "memory"
+
+[backends.ledger]
+use = "sql"
+url = "postgresql://app:swordfish@db/app"
+schema = "shop"
+
+[backends.orders]
+use = "sql"
+url = "mysql://app@db/app"
+
+[defaults]
+storage = "hot"
+"""
+    )
+    assert main(["schema", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if line.startswith("--")] == [
+        "-- backend ledger",
+        "-- backend orders",
+    ]
+    assert "CREATE TABLE shop.sessiontracker_keys" in printed
+    assert "VARBINARY" in printed
+    assert "swordfish" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--url", "x", "--use", "memory"], "none of its backends has tables"),
+        (["--url", "oracle://db"], "no database that"),
+        (["--url", "sqlite:///s.db", "--option", "table_prefix"], "NAME=VALUE"),
+        (["--url", "sqlite:///s.db", "--option", "prefix=x"], "no such option"),
+    ],
+)
+def test_what_has_no_schema_says_so(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schema", *arguments]) == 1
+    assert message in capsys.readouterr().err

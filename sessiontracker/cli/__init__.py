@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import SessionTrackerError
-from . import check
+from . import check, schema
 
 __all__ = ["main"]
 
@@ -17,6 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="sessiontracker", description="Distributed sessions.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     check.add_to(commands)
+    schema.add_to(commands)
     chosen = parser.parse_args(arguments)
     try:
         code: int = chosen.run(chosen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from .schema import Tables
 from .statements import Statements
 from .versions import check_columns, refuse_to_create, usable
 
@@ -23,6 +24,9 @@ def migrate(cursor: sqlite3.Cursor, statements: Statements, *, create: bool) -> 
         found = None
         if present[0] and "version" in present[1] and "oldest" in present[1]:
             found = cursor.execute(statements.version).fetchone()
+            if found is None and not _missing(tables, present[0]):  # made by other means than ours
+                found = newest, tables.oldest
+                cursor.execute(statements.note_version, found)
         version = usable(tables, found)
     if version < newest and not create:
         raise refuse_to_create(tables, version)
@@ -34,6 +38,10 @@ def migrate(cursor: sqlite3.Cursor, statements: Statements, *, create: bool) -> 
     assert tables.owners is not None
     check_columns(tables.owners, _columns(cursor, tables.owners.name))
     cursor.execute(statements.rewrite_version)
+
+
+def _missing(tables: Tables, present: set[str]) -> set[str]:
+    return {column.name for column in tables.keys.columns} - present
 
 
 def check(cursor: sqlite3.Cursor, statements: Statements) -> None:

@@ -247,10 +247,7 @@ class MySQL:
                     if error.code not in error_numbers.DONE_BY_ANOTHER:
                         raise
             yield from self._check_columns()
-            yield Query(
-                f"INSERT INTO {self._schema} (version, oldest) "
-                f"VALUES ({step + 1}, {tables.oldest}) ON DUPLICATE KEY UPDATE oldest = oldest"
-            )
+            yield from self._note(step + 1)
         yield from self._check_columns()
 
     def _version(self, *, complete: bool) -> Talk[int]:
@@ -270,7 +267,17 @@ class MySQL:
                 f"SELECT version, oldest FROM {self._schema} ORDER BY version DESC LIMIT 1"
             )
             found = answer.rows[0] if answer.rows else None
+            if found is None and complete:  # made by other means than ours
+                yield from self._check_columns()
+                yield from self._note(self._newest)
+                return self._newest
         return 0 if found is None and not complete else usable(self.tables, found)
+
+    def _note(self, version: int) -> Talk[None]:
+        yield Query(
+            f"INSERT INTO {self._schema} (version, oldest) "
+            f"VALUES ({version}, {self.tables.oldest}) ON DUPLICATE KEY UPDATE oldest = oldest"
+        )
 
     def _check_columns(self) -> Talk[None]:
         answer = yield Query(

@@ -16,6 +16,7 @@ from sessiontracker.backend import (
 
 from ._async.backend import AsyncServerBackend
 from ._sync.backend import ServerBackend
+from .ddl import ddl
 from .options import Options
 from .server_options import ServerOptions, kind_of, need_driver
 from .servers import server_of
@@ -66,6 +67,7 @@ def sessiontracker_storage() -> StoragePlugin:
         api_version=1,
         capabilities=_CAPABILITIES,
         lacks=_lacks,
+        ddl=ddl,
     )
 
 
@@ -78,4 +80,5 @@ def sessiontracker_locking() -> LockingPlugin:
         api_version=1,
         capabilities=_CAPABILITIES,
         lacks=_lacks,
+        ddl=ddl,
     )

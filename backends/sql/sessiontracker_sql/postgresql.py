@@ -75,7 +75,7 @@ class PostgreSQL:
         quote = self._dialect.identifier_preparer.format_table
         self._keys, self._schema = quote(tables.keys), quote(tables.schema)
         self._newest = len(tables.steps())
-        self.channel = f"{tables.keys.name}_wake"[-63:]
+        self.channel = f"{tables.keys.fullname}_wake"[-63:]
         oldest = f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1)"
         self._saving = Saving(self._keys, _ms("clock_timestamp()"), oldest)
         # `now()` is when the transaction began, before its snapshot was taken.
@@ -300,8 +300,19 @@ class PostgreSQL:
             answer = yield Query(
                 f"SELECT version, oldest FROM {self._schema} ORDER BY version DESC LIMIT 1"
             )
-            found = answer.rows[0] if answer.rows else None
+            if not answer.rows:  # made by other means than ours
+                yield from self._check_columns()
+                yield from self._note(self._newest)
+                return self._newest
+            found = answer.rows[0]
         return usable(self.tables, found)
+
+    def _note(self, version: int) -> Talk[None]:
+        yield Query(
+            f"INSERT INTO {self._schema} (version, oldest) VALUES ($1::bigint, $2::bigint) "
+            "ON CONFLICT DO NOTHING",
+            (version, self.tables.oldest),
+        )
 
     def _check_columns(self) -> Talk[None]:
         answer = yield Query(

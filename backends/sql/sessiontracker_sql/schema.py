@@ -17,14 +17,21 @@ __all__ = ["Tables"]
 
 
 class Tables:
-    """The tables under a common prefix. ``metadata`` holds them all.
+    """The tables under a common prefix, in a ``schema`` of the database's if one is named.
+    ``metadata`` holds them all.
 
     With ``revisions``, each row says which write left it so: for databases that others write
     to between our reading a row and our writing it.
     """
 
-    def __init__(self, prefix: str = "sessiontracker_", *, revisions: bool = False) -> None:
-        self.metadata = MetaData()
+    def __init__(
+        self,
+        prefix: str = "sessiontracker_",
+        *,
+        revisions: bool = False,
+        schema: str | None = None,
+    ) -> None:
+        self.metadata = MetaData(schema=schema)
         self.keys = Table(
             f"{prefix}keys",
             self.metadata,

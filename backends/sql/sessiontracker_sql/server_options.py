@@ -26,8 +26,13 @@ SERVERS = {
 """The kind of server, by what its URL begins with."""
 
 _DRIVERS = {"postgresql": ("asyncpg", "psycopg"), "mysql": ("aiomysql", "pymysql")}
-_OPTIONS = ("timeout", "table_prefix", "create_tables", "clock", "connect_args", "listen_url")
-_FOR_THE_LISTENER = "postgresql"
+_OPTIONS = (
+    "timeout", "table_prefix", "schema", "create_tables", "clock", "connect_args", "listen_url",
+)  # fmt: skip
+_OF_POSTGRESQL = {
+    "listen_url": "only PostgreSQL can be listened to",
+    "schema": "only PostgreSQL has schemas within a database: name the database in the url",
+}
 
 
 class ServerOptions(Struct, frozen=True, kw_only=True):
@@ -35,7 +40,8 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
 
     ``connect_args``: what the driver is given beside the ``url`` when it connects. ``timeout``:
     for how many seconds an answer is waited for. ``listen_url``: where to listen for hints,
-    if a pooler is in between. ``clock``: µs since 1970, for tests.
+    if a pooler is in between. ``schema``: where the tables are, if not where the search path
+    has them. ``clock``: µs since 1970, for tests.
     """
 
     where: str
@@ -44,6 +50,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     listen_url: URL | None = None
     timeout: float = 5.0
     table_prefix: str = "sessiontracker_"
+    schema: str | None = None
     create_tables: bool = True
     clock: Callable[[], int] | None = None
 
@@ -90,15 +97,16 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
                     f"{', '.join(_OPTIONS)} (what the driver takes goes into connect_args)"
                 )
         # What may stand in the url as well; the rest of its query is the driver's.
-        for name in ("timeout", "table_prefix", "create_tables"):
+        for name in ("timeout", "table_prefix", "schema", "create_tables"):
             if name in url.query:
                 settings.setdefault(name, url.query[name])
                 url = url.difference_update_query([name])
         for name, check in _CHECKS.items():
             if name in settings:
                 settings[name] = check(f"{where}.{name}", settings[name])
-        if "listen_url" in settings and kind != _FOR_THE_LISTENER:
-            raise ConfigurationError(f"{where}.listen_url: only PostgreSQL can be listened to")
+        for name, why in _OF_POSTGRESQL.items():
+            if name in settings and kind != "postgresql":
+                raise ConfigurationError(f"{where}.{name}: {why}")
         return cls(where=where, url=url, **settings)
 
 
@@ -142,9 +150,16 @@ def _connect_args(where: str, value: object) -> Mapping[str, Any]:
     return value
 
 
+def _schema(where: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigurationError(f'{where}: {value!r} is no name of a schema, such as "app"')
+    return value
+
+
 _CHECKS: dict[str, Callable[[str, object], Any]] = {
     "timeout": check_timeout,
     "table_prefix": check_table_prefix,
+    "schema": _schema,
     "create_tables": check_create_tables,
     "clock": check_clock,
     "connect_args": _connect_args,

@@ -8,10 +8,15 @@ from .schema import Tables
 from .server import Server
 from .server_options import ServerOptions
 
-__all__ = ["server_of"]
+__all__ = ["server_of", "tables_of"]
 
 
 def server_of(options: ServerOptions) -> Server:
     """What is said to the server that ``options`` name."""
-    tables = Tables(options.table_prefix, revisions=True)
+    tables = tables_of(options)
     return PostgreSQL(tables) if options.kind == "postgresql" else MySQL(tables)
+
+
+def tables_of(options: ServerOptions) -> Tables:
+    """The tables there."""
+    return Tables(options.table_prefix, revisions=True, schema=options.schema)

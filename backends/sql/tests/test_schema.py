@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.schema import DDL, CreateTable
 
 from sessiontracker.backend import BackendError, operations
-from sessiontracker_sql import migration, rows
+from sessiontracker_sql import metadata, migration, rows
 from sessiontracker_sql.options import Options
 from sessiontracker_sql.schema import Tables
 from sessiontracker_sql.sqlite import SQLiteStore
@@ -212,3 +213,17 @@ def test_tables_of_our_name_that_are_not_ours_are_left_alone(path: Path, theirs:
     with pytest.raises(BackendError, match="table_prefix"):
         SQLiteStore(Options(path=path)).open()
     assert asked(path, "SELECT sql FROM sqlite_master") == before
+
+
+def test_tables_that_alembic_would_create_are_used(path: Path) -> None:
+    url = f"sqlite:///{path}"
+    engine = create_engine(url)
+    metadata(url).create_all(engine)
+    engine.dispose()
+    store = SQLiteStore(Options(path=path, create_tables=False))
+    store.open()
+    started = operations.Start(operations.Address("checkout", "", "korder-42"), 1, b"payload")
+    [outcome] = store.execute([started])
+    assert isinstance(outcome, operations.Saved)
+    store.close()
+    assert asked(path, "SELECT version, oldest FROM sessiontracker_schema") == [(1, 1)]
