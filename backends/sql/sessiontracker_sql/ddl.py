@@ -38,11 +38,11 @@ def ddl(options: BackendOptions) -> str:
 
     Raises: ConfigurationError.
     """
-    return _script(_tables(options), kind_of(options.url))
+    return _script(_tables(options), kind_of(options))
 
 
 def _tables(options: BackendOptions) -> Tables:
-    if kind_of(options.url) is None:
+    if kind_of(options) is None:
         return Tables(Options.of(options).table_prefix)
     return tables_of(ServerOptions.of(options))
 

@@ -6,6 +6,7 @@ from .talk import NotConnectedError, ServerError
 
 __all__ = [
     "DONE_BY_ANOTHER",
+    "DUPLICATE",
     "LOCKED",
     "is_lost",
     "is_own",
@@ -18,8 +19,9 @@ __all__ = [
 ]
 
 LOCKED = "1205"
+DUPLICATE = "1062"
 # A record that changed since it was read, a row that others made or have locked, a deadlock.
-_PASSING = {"1020", "1062", LOCKED, "1213", "3572"}
+_PASSING = {"1020", DUPLICATE, LOCKED, "1213", "3572"}
 # A table, a column or an index that another process made.
 DONE_BY_ANOTHER = {"1050", "1060", "1061"}
 

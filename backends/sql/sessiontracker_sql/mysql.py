@@ -21,6 +21,8 @@ __all__ = ["MySQL"]
 
 _OLDEST_MARIADB, _OLDEST_MYSQL = (10, 6), (8, 0)
 _KEY = ("`type`", "`scope`", "`key`")
+# A row that somebody has locked, or has made: what is done to the others stands.
+_LEFT_OUT = {error_numbers.LOCKED, error_numbers.DUPLICATE}
 _MOST_BYTES = 16 * 1024 * 1024
 
 # Nothing is waited for within the server: what somebody has locked is left out, and asked for
@@ -143,7 +145,12 @@ class MySQL:
             raise ServerError("1153", "these sessions are larger than max_allowed_packet")
         done: set[int] = set()
         if len(changes) == 1:
-            answer = yield Query(statements[0])
+            try:
+                answer = yield Query(statements[0])
+            except ServerError as error:
+                if error.code != error_numbers.DUPLICATE:
+                    raise
+                return done
             return {changes[0].revision} if answer.counts[0] == 1 else done
         todo = ["START TRANSACTION", *statements, "COMMIT"]
         counts: list[int] = []
@@ -153,7 +160,7 @@ class MySQL:
                 counts += answer.counts
             except ServerError as error:
                 counts += error.counts
-                if error.code != error_numbers.LOCKED or len(counts) == len(todo) - 1:
+                if error.code not in _LEFT_OUT or len(counts) == len(todo) - 1:
                     yield Query("ROLLBACK")
                     raise
                 counts.append(0)  # this row is left out; the others are yet to be written
@@ -170,8 +177,7 @@ class MySQL:
             values = [*change.place, change.revision, *values_of(key, change.due, ALL)]
             return (
                 f"INSERT INTO {self._keys} ({', '.join(_KEY)}, revision, {self._columns}) "
-                f"SELECT {', '.join(map(_literal, values))} FROM DUAL WHERE {in_time} "
-                f"ON DUPLICATE KEY UPDATE revision = {self._keys}.revision"
+                f"SELECT {', '.join(map(_literal, values))} FROM DUAL WHERE {in_time}"
             )
         still = f"{_at(change.place)} AND revision = {row.revision} AND {in_time}"
         if key is None:

@@ -38,12 +38,12 @@ _CAPABILITIES = frozenset(
 
 def _lacks(options: BackendOptions) -> frozenset[Capability]:
     """What a database has not, which others have."""
-    on_server = kind_of(options.url) is not None
+    on_server = kind_of(options) is not None
     return frozenset({Capability.OWNERS}) if on_server else frozenset()
 
 
 def _open_async(options: BackendOptions) -> AsyncBackend:
-    if kind_of(options.url) is None:
+    if kind_of(options) is None:
         return AsyncThreadedBackend(SQLiteStore(Options.of(options)))
     on_server = ServerOptions.of(options)
     need_driver(on_server, asynchronous=True)
@@ -51,7 +51,7 @@ def _open_async(options: BackendOptions) -> AsyncBackend:
 
 
 def _open_sync(options: BackendOptions) -> Backend:
-    if kind_of(options.url) is None:
+    if kind_of(options) is None:
         return ThreadedBackend(SQLiteStore(Options.of(options)))
     on_server = ServerOptions.of(options)
     need_driver(on_server, asynchronous=False)

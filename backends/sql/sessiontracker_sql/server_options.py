@@ -28,6 +28,7 @@ SERVERS = {
 _DRIVERS = {"postgresql": ("asyncpg", "psycopg"), "mysql": ("aiomysql", "pymysql")}
 _OPTIONS = (
     "timeout", "table_prefix", "schema", "create_tables", "clock", "connect_args", "listen_url",
+    "engine",
 )  # fmt: skip
 _OF_POSTGRESQL = {
     "listen_url": "only PostgreSQL can be listened to",
@@ -41,13 +42,15 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     ``connect_args``: what the driver is given beside the ``url`` when it connects. ``timeout``:
     for how many seconds an answer is waited for. ``listen_url``: where to listen for hints,
     if a pooler is in between. ``schema``: where the tables are, if not where the search path
-    has them. ``clock``: µs since 1970, for tests.
+    has them. ``engine``: SQLAlchemy's, which makes the connections. ``clock``: µs since 1970,
+    for tests.
     """
 
     where: str
     url: URL
     connect_args: Mapping[str, Any] = {}
     listen_url: URL | None = None
+    engine: Any = None
     timeout: float = 5.0
     table_prefix: str = "sessiontracker_"
     schema: str | None = None
@@ -81,13 +84,15 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     @property
     def to_listen(self) -> ServerOptions:
         """The same, for a connection that listens."""
-        return self if self.listen_url is None else replace(self, url=self.listen_url)
+        if self.listen_url is None:
+            return self
+        return replace(self, url=self.listen_url, engine=None)
 
     @classmethod
     def of(cls, given: BackendOptions) -> ServerOptions:
         """Raises: ConfigurationError."""
         where = f"backends.{given.name}"
-        url = _url(f"{where}.url", given.url)
+        url = _url(f"{where}.url", url_of(given))
         kind = SERVERS[url.get_backend_name()]
         settings = dict(given.options)
         for name in settings:
@@ -107,11 +112,38 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         for name, why in _OF_POSTGRESQL.items():
             if name in settings and kind != "postgresql":
                 raise ConfigurationError(f"{where}.{name}: {why}")
+        if "engine" in settings and "connect_args" in settings:
+            raise ConfigurationError(
+                f"{where}.connect_args: an engine has its own: give them to create_engine"
+            )
         return cls(where=where, url=url, **settings)
 
 
-def kind_of(text: str | None) -> str | None:
-    """The kind of server that a URL names; None for anything else."""
+def url_of(given: BackendOptions) -> str | None:
+    """The URL of a database, or of the engine that stands in its place.
+
+    Raises: ConfigurationError.
+    """
+    engine = given.options.get("engine")
+    if engine is None:
+        return given.url
+    where = f"backends.{given.name}.engine"
+    if given.url:
+        raise ConfigurationError(f"{where}: give a url or an engine, not both")
+    url = getattr(engine, "url", None)
+    if not isinstance(url, URL):
+        raise ConfigurationError(f"{where}: {engine!r} is no Engine or AsyncEngine of SQLAlchemy")
+    if url.get_backend_name() not in SERVERS:
+        raise ConfigurationError(
+            f"{where}: an engine of {url.get_backend_name()!r} cannot be used, but those of "
+            "PostgreSQL, MariaDB and MySQL can: give a url, as in sqlite:///sessions.db"
+        )
+    return url.render_as_string(hide_password=False)
+
+
+def kind_of(given: BackendOptions) -> str | None:
+    """The kind of server that is named; None for anything else. Raises: ConfigurationError."""
+    text = url_of(given)
     if not text:
         return None
     try:
@@ -121,9 +153,25 @@ def kind_of(text: str | None) -> str | None:
 
 
 def need_driver(options: ServerOptions, *, asynchronous: bool) -> None:
-    """Whether the package is there that connects. Raises: ConfigurationError."""
+    """Whether the package is there that connects, or else is the engine's own.
+
+    Raises: ConfigurationError.
+    """
     kind = options.kind
     driver = _DRIVERS[kind][0 if asynchronous else 1]
+    engine = options.engine
+    if engine is not None:
+        if hasattr(engine, "sync_engine") is asynchronous and engine.dialect.driver == driver:
+            return
+        wanted = (
+            "AsyncSessionTracker wants an AsyncEngine"
+            if asynchronous
+            else ("SessionTracker wants an Engine")
+        )
+        raise ConfigurationError(
+            f"{options.where}.engine: {wanted} of {kind}+{driver}, not an "
+            f"{type(engine).__name__} of {engine.url.drivername}"
+        )
     if find_spec(driver) is None:
         raise ConfigurationError(
             f"{options.where}.url: the package {driver} is not installed, which connects to "

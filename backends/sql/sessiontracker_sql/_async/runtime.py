@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from .. import error_numbers, sqlstates
 from ..server_options import ServerOptions
 from ..talk import Answer, LostError, NotConnectedError, Query, ServerError
@@ -56,6 +58,23 @@ async def connect(options: ServerOptions) -> AsyncConnection:
     if options.kind == "postgresql":
         return await _connect_postgresql(options)
     return await _connect_mysql(options)
+
+
+async def _made_by(options: ServerOptions) -> Any:
+    """The driver's own connection, which the engine has made as it makes all of its own, and
+    which is its pool's no more."""
+    async with asyncio.timeout(options.timeout):
+        pooled = await options.engine.raw_connection()
+    driver = pooled.driver_connection
+    pooled.detach()
+    return driver
+
+
+def _of_engine(options: ServerOptions) -> tuple[type[Exception], ...]:
+    """The errors that an engine raises of its own, and its driver's as it calls them."""
+    if options.engine is None:
+        return ()
+    return SQLAlchemyError, options.engine.dialect.loaded_dbapi.Error
 
 
 def _words(error: BaseException) -> str:
@@ -136,13 +155,21 @@ class _PostgreSQLConnection:
 async def _connect_postgresql(options: ServerOptions) -> AsyncConnection:
     import asyncpg
 
-    connecting = {"timeout": options.timeout, **options.connect_args}
     try:
+        if options.engine is not None:
+            driver = await _made_by(options)
+            if driver.is_in_transaction():  # which a pool leaves open that resets nothing
+                await driver.execute("ROLLBACK")
+            return _PostgreSQLConnection(driver)
+        connecting = {"timeout": options.timeout, **options.connect_args}
         return _PostgreSQLConnection(await asyncpg.connect(options.dsn, **connecting))
     except asyncpg.PostgresError as error:
         raise ServerError(error.sqlstate or "", str(error)) from error
     except (OSError, TimeoutError, ValueError, asyncpg.InterfaceError) as error:
         raise NotConnectedError(error) from error
+    except _of_engine(options) as error:
+        code = getattr(error, "sqlstate", None)
+        raise (ServerError(code, str(error)) if code else NotConnectedError(error)) from error
 
 
 # MariaDB and MySQL ------------------------------------------------------------
@@ -207,6 +234,14 @@ class _MySQLConnection:
 async def _connect_mysql(options: ServerOptions) -> AsyncConnection:
     import aiomysql
 
+    if options.engine is not None:
+        try:
+            driver = await _made_by(options)
+            await driver.rollback()
+            await driver.autocommit(True)
+        except (aiomysql.Error, OSError, TimeoutError, *_of_engine(options)) as error:
+            raise error_numbers.not_connected(error) from error
+        return _MySQLConnection(driver)
     connecting = {
         "connect_timeout": options.timeout,
         "autocommit": True,

@@ -7,10 +7,13 @@ import select
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
+from math import inf
 from struct import Struct, pack
 from struct import error as struct_error
 from time import monotonic, sleep
 from typing import Any, Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from .. import error_numbers, sqlstates
 from ..server_options import ServerOptions
@@ -64,6 +67,15 @@ def connect(options: ServerOptions) -> Connection:
     return _connect_mysql(options)
 
 
+def _made_by(options: ServerOptions) -> Any:
+    """The driver's own connection, which the engine has made as it makes all of its own, and
+    which is its pool's no more."""
+    pooled = options.engine.raw_connection()
+    driver = pooled.driver_connection
+    pooled.detach()
+    return driver
+
+
 def _has_word(fileno: int) -> bool:
     """Whether an idle connection has something to say: that it ends."""
     poll = select.poll()
@@ -79,9 +91,20 @@ class _PostgreSQLConnection:
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
+        self._until = inf
+        self._wait = driver.wait
+        driver.wait = self._wait_in_time
+        for packed, number in _OIDS.items():
+            driver.adapters.register_dumper(packed, _dumper(number))
         self._cursor = driver.cursor(binary=True)
         self.own = driver.info.backend_pid
         self.prepares = False
+
+    def _wait_in_time(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """psycopg has no deadline for an answer of its own."""
+        if timeout is None and self._until < inf:
+            timeout = max(0.001, self._until - monotonic())
+        return self._wait(gen, interval, timeout)
 
     @property
     def is_usable(self) -> bool:
@@ -91,7 +114,7 @@ class _PostgreSQLConnection:
         import psycopg
 
         cursor = self._cursor
-        self._driver.until = monotonic() + timeout
+        self._until = monotonic() + timeout
         try:
             cursor.execute(
                 query.text, _packed(query), prepare=True if self.prepares else None, binary=True
@@ -120,7 +143,7 @@ class _PostgreSQLConnection:
         import psycopg
 
         try:
-            self._driver.until = monotonic() + 2 * _HEARING
+            self._until = monotonic() + 2 * _HEARING
             heard = self._driver.notifies(timeout=_HEARING, stop_after=1)
             return [notify.payload for notify in heard]
         except (psycopg.Error, OSError) as error:
@@ -137,40 +160,23 @@ class _PostgreSQLConnection:
 def _connect_postgresql(options: ServerOptions) -> Connection:
     import psycopg
 
-    connecting = {
-        "connect_timeout": max(2, round(options.timeout)),
-        "autocommit": True,
-        "prepare_threshold": None,
-        "cursor_factory": psycopg.RawCursor,
-        **options.connect_args,
-    }
+    connecting = {"connect_timeout": max(2, round(options.timeout)), **options.connect_args}
     try:
-        driver = _connection_class().connect(options.dsn, **connecting)
+        if options.engine is not None:
+            driver = _made_by(options)
+            driver.rollback()  # what a pool leaves open that resets nothing
+        else:
+            driver = psycopg.connect(options.dsn, **connecting)
+        driver.autocommit = True
     except psycopg.Error as error:
         if error.sqlstate:
             raise ServerError(error.sqlstate, str(error)) from error
         raise NotConnectedError(error) from error
-    except OSError as error:
+    except (OSError, SQLAlchemyError) as error:
         raise NotConnectedError(error) from error
+    driver.prepare_threshold = None
+    driver.cursor_factory = psycopg.RawCursor
     return _PostgreSQLConnection(driver)
-
-
-@cache
-def _connection_class() -> Any:
-    """psycopg's connection, with a deadline for every answer, which it has none for."""
-    import psycopg
-
-    class Timed(psycopg.Connection[Any]):
-        until: float | None = None
-
-        def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-            if timeout is None and self.until is not None:
-                timeout = max(0.001, self.until - monotonic())
-            return super().wait(gen, interval, timeout)
-
-    for packed, number in _OIDS.items():
-        psycopg.adapters.register_dumper(packed, _dumper(number))
-    return Timed
 
 
 # Arrays ----------------------------------------------------------------------
@@ -203,6 +209,7 @@ _BIGINT = Struct("!iq").pack
 _BOOLEANS = {False: pack("!i?", 1, False), True: pack("!i?", 1, True)}
 
 
+@cache
 def _dumper(number: int) -> Any:
     from psycopg.adapt import Dumper
     from psycopg.pq import Format
@@ -325,6 +332,11 @@ def _connect_mysql(options: ServerOptions) -> Connection:
     import pymysql
     from pymysql.constants import CLIENT
 
+    if options.engine is not None:
+        try:
+            return _MySQLConnection(_made_ready(_made_by(options), options.timeout))
+        except (pymysql.Error, OSError, SQLAlchemyError) as error:
+            raise error_numbers.not_connected(error) from error
     connecting = {
         "connect_timeout": max(1, round(options.timeout)),
         "read_timeout": options.timeout,
@@ -339,6 +351,19 @@ def _connect_mysql(options: ServerOptions) -> Connection:
         return _MySQLConnection(pymysql.connect(**connecting))
     except (pymysql.Error, OSError) as error:
         raise error_numbers.not_connected(error) from error
+
+
+def _made_ready(driver: Any, timeout: float) -> Any:
+    """An engine's connection, as ours are made."""
+    from pymysql.constants import COMMAND
+
+    driver._read_timeout = driver._write_timeout = timeout
+    driver.rollback()
+    driver.autocommit(True)
+    # Several statements in one query, from now on.
+    driver._execute_command(COMMAND.COM_SET_OPTION, b"\0\0")
+    driver._read_packet()
+    return driver
 
 
 # Threads ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from sessiontracker.backend import operations as kinds
 from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql._sync.connections import Connections
 from sessiontracker_sql.servers import server_of
-from sessiontracker_sql.talk import Pause, Query
+from sessiontracker_sql.talk import Pause, Query, ServerError
 from sessiontracker_sql.work import Done, carry_out
 
 from .conftest import Admin, options_of
@@ -58,8 +58,12 @@ class Slow:
                     self.queries += 1
                     if self.queries == 2:
                         meanwhile()
-                answer: Any = yield said
-                said = next(talk) if isinstance(said, Pause) else talk.send(answer)
+                try:
+                    answer: Any = yield said
+                except ServerError as error:
+                    said = talk.throw(error)
+                else:
+                    said = next(talk) if isinstance(said, Pause) else talk.send(answer)
         except StopIteration as end:
             done: Done = end.value
             return done
