@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def start(store: SQLiteStore, id: int, key: str, **more: Any) -> Outcome:
 
 def rows(path: Path) -> tuple[int, int]:
     """How many keys' rows and owners' rows there are."""
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database:
         return tuple(  # type: ignore[return-value]
             database.execute(f"SELECT count(*) FROM sessiontracker_{name}").fetchone()[0]
             for name in ("keys", "owners")
@@ -178,7 +179,7 @@ def test_a_row_that_is_none_of_ours_stops_neither_list_nor_log_out(
 ) -> None:
     start(store, 1, "ka")
     start(store, 2, "kb")
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute(
             "UPDATE sessiontracker_keys SET active_version = 'x' WHERE key = CAST('ka' AS BLOB)"
         )
@@ -194,7 +195,7 @@ def test_a_row_that_is_none_of_ours_stops_neither_list_nor_log_out(
 def test_an_owners_row_that_is_none_of_ours_is_told(store: SQLiteStore, path: Path) -> None:
     start(store, 1, "ka")
     ask(store, WriteShared(OWNER, 2, 0, 0, b"dark", DAY))
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("UPDATE sessiontracker_owners SET shared_write = NULL")
     for operation in (Read(at("ka")), ReadShared(OWNER), ListOwner(OWNER)):
         assert isinstance(ask(store, operation), Broken)
