@@ -12,6 +12,7 @@ from sessiontracker.backend import BackendError, BackendUnavailableError, operat
 __all__ = [
     "NotConnectedError",
     "code_of",
+    "is_error",
     "is_stale_connection",
     "needs_script",
     "outcome_of",
@@ -98,8 +99,15 @@ def needs_script(reply: Any) -> bool:
     return isinstance(reply, RedisError) and code_of(reply) == "NOSCRIPT"
 
 
+def is_error(reply: Any) -> bool:
+    """Whether ``reply`` is an error, or has one among its parts."""
+    return any(map(is_error, reply)) if type(reply) is list else isinstance(reply, Exception)
+
+
 def is_stale_connection(reply: Any) -> bool:
     """Whether the server at the other end should not be asked again."""
+    if type(reply) is list:
+        return any(map(is_stale_connection, reply))
     return isinstance(reply, RedisError) and code_of(reply) in _ELSEWHERE
 
 

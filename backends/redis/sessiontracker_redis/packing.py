@@ -13,7 +13,7 @@ from .keys import Keys
 from .records import found, meta
 from .scripts import SCRIPTS, Script
 
-__all__ = ["Command", "Packer", "outcome_of", "wire", "with_script", "with_scripts"]
+__all__ = ["Argument", "Command", "Packer", "outcome_of", "wire", "with_script", "with_scripts"]
 
 Argument = bytes | str | int
 Command = tuple[Argument, ...]
@@ -157,14 +157,6 @@ class Packer:
         clock = b"" if self._clock is None else self._clock()
         return (b"EVALSHA", script.sha, b"3", *self.keys.of(operation.address), clock,
                 *pack(operation))  # fmt: skip
-
-    def reads(self, asked: Sequence[operations.Read]) -> Command:
-        """The command that executes several reads, which ask for the same of each key."""
-        keys: list[str] = []
-        for read in asked:
-            keys += self.keys.of(read.address)
-        clock = b"" if self._clock is None else self._clock()
-        return (b"EVALSHA", SCRIPTS["read"].sha, len(keys), *keys, clock, *_read(asked[0]))
 
     def _acquire(self, asked: operations.Acquire) -> Command:
         start = asked.start

@@ -12,6 +12,7 @@ __all__ = ["SCRIPTS", "Script"]
 
 _NAMES = (
     "acquire",
+    "acquires",
     "delete",
     "finish",
     "read",
@@ -21,6 +22,7 @@ _NAMES = (
     "start",
     "touch",
     "write",
+    "writes",
 )
 _INCLUDE = re.compile(r"^ *--#include (\w+)\n", re.MULTILINE)
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from sessiontracker.backend import Answer, Asked, operations
 
 from ..batch import Batch
+from ..failures import is_error
 from ..options import Options
 from .backend import AsyncRedisBackend
 from .node import AsyncNode
@@ -63,7 +64,7 @@ class AsyncSendingBackend(AsyncRedisBackend):
         node = self._flying.pop(wire)
         if (
             len(replies) == len(batch.commands)
-            and not any(isinstance(reply, Exception) for reply in replies)
+            and not any(map(is_error, replies))
             and node.connections.keep(wire)
         ):
             answer(cast("list[operations.Outcome]", self._outcomes(batch, replies)))

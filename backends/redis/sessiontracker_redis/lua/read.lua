@@ -53,10 +53,8 @@ if left[1] then
   for _, number in ipairs(left) do
     local at = 3 * number
     local fine, answer = pcall(read, KEYS[at - 2], KEYS[at - 1], KEYS[at])
-    if not fine and type(answer) == 'string' then
-      answer = { err = answer }
-    end
-    answers[number] = answer -- what fails fails alone
+    --#include caught
+    answers[number] = answer
   end
 end
 return #KEYS == 3 and answers[1] or answers

@@ -1,0 +1,109 @@
+"""Which operations of a batch are one command: one script costs a server less than several.
+
+Those are alike which differ in their keys, and in what is each one's own. They are about plain
+sessions; an owner's are many under the same keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from sessiontracker.backend import Asked, operations
+
+from .packing import Argument, Command, Packer
+from .scripts import SCRIPTS
+
+__all__ = ["command_of", "each", "gathered"]
+
+_MOST = 64  # a server does nothing else meanwhile
+_LARGE = 4096  # bytes
+
+
+def each(asked: Sequence[Asked]) -> list[list[int]]:
+    """What each command is about, where every operation has its own."""
+    return [[index] for index, operation in enumerate(asked) if operation.address is not None]
+
+
+def gathered(asked: Sequence[Asked]) -> list[list[int]]:
+    """What each command is about, by the indexes of its operations.
+
+    An operation joins others, and so goes ahead, unless its slot was asked about behind them.
+    """
+    commands: list[list[int]] = []
+    alike: dict[Hashable, int] = {}  # the last command of each kind
+    latest: dict[operations.Address, int] = {}  # about each slot, but the first command
+    for index, operation in enumerate(asked):
+        if operation.address is None:
+            continue
+        kind = _kind_of(operation)
+        number = None if kind is None else alike.get(kind)
+        if (
+            number is None
+            or len(commands[number]) == _MOST
+            or (latest and latest.get(operation.address.slot, 0) > number)
+        ):
+            number = len(commands)
+            commands.append([])
+            if kind is not None:
+                alike[kind] = number
+        commands[number].append(index)
+        if number:
+            latest[operation.address.slot] = number
+    return commands
+
+
+def command_of(packer: Packer, asked: Sequence[Any]) -> Command:
+    """The one command for ``asked``, which are alike. Raises: what the packer raises."""
+    first = packer.evalsha(asked[0])
+    return first if len(asked) == 1 else _TOGETHER[type(asked[0])](packer, first, asked)
+
+
+# An EVALSHA is the command, the script, how many keys, three keys, the clock, and what
+# `packing` gives the script.
+_KEYS, _CLOCK = 3, 6
+
+
+def _reads(packer: Packer, first: Command, asked: Sequence[operations.Read]) -> Command:
+    keys = [key for read in asked for key in packer.keys.of(read.address)]
+    return (*first[:2], len(keys), *keys, *first[_CLOCK:])
+
+
+def _acquires(packer: Packer, first: Command, asked: Sequence[operations.Acquire]) -> Command:
+    keys = [key for acquire in asked for key in packer.keys.of(acquire.address)]
+    tickets = [acquire.ticket.to_bytes(8, "big") for acquire in asked]
+    return (b"EVALSHA", SCRIPTS["acquires"].sha, len(keys), *keys, first[_CLOCK], *first[8:16],
+            *tickets)  # fmt: skip
+
+
+def _writes(packer: Packer, first: Command, asked: Sequence[operations.Write]) -> Command:
+    keys: list[Argument] = []
+    own: list[Argument] = []
+    for write in asked:
+        command = packer.evalsha(write)
+        keys += command[_KEYS:_CLOCK]
+        own += command[7:16]
+    return (b"EVALSHA", SCRIPTS["writes"].sha, len(keys), *keys, first[_CLOCK], first[16], *own)
+
+
+_TOGETHER: dict[type[operations.Operation], Callable[[Packer, Command, Any], Command]] = {
+    operations.Acquire: _acquires,
+    operations.Read: _reads,
+    operations.Write: _writes,
+}
+
+
+def _kind_of(asked: Any) -> Hashable | None:
+    """What operations have in common that are alike; None: it is like no other."""
+    kind: type[operations.Operation] = type(asked)
+    if kind not in _TOGETHER or asked.address.scope:
+        return None
+    if kind is operations.Read:
+        alone = asked.finished or asked.lock
+        return None if alone else (asked.slide, asked.touch_every)
+    if kind is operations.Write:
+        alone = asked.age or len(asked.payload) > _LARGE
+        return None if alone else asked.release
+    if asked.start or not asked.read:
+        return None
+    return (asked.lease, asked.holder, asked.look_every, asked.queue, asked.touch_every, asked.keep)
