@@ -10,6 +10,7 @@ from sessiontracker.backend import operations
 __all__ = ["Keys", "tag_of"]
 
 _ACTIVE, _FINISHED, _LOCK = ":a", ":f", ":l"
+_OWNED = ":ah", ":fh", ":lh", ":ap", ":fp", ":o"
 _ODD = re.compile("[%{}]")
 _GLOB = re.compile(r"([*?\[\]\\])")
 
@@ -27,9 +28,11 @@ def tag_of(address: operations.Address) -> str:
 
 
 class Keys:
-    """Under ``prefix``: ``type:{key}:a``, or of an owner ``type:{scope}key:a``.
+    """Under ``prefix``: ``type:{key}:a`` is the active session, ``:f`` the finished one, ``:l`` the
+    lock.
 
-    ``:a`` is the active session, ``:f`` the finished one, ``:l`` the lock.
+    Of an owner, ``type:{scope}:ah`` has the heads of the active sessions, ``:fh`` those of the
+    finished ones, ``:lh`` the locks, ``:ap`` and ``:fp`` the payloads; ``:o`` is what they share.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -38,22 +41,31 @@ class Keys:
 
     def of(self, address: operations.Address) -> tuple[str, str, str]:
         """The active session's, the finished one's and the lock's."""
-        type = self._types.get(address.type)
-        if type is None:
-            type = self._types[address.type] = f"{self._prefix}{_quoted(address.type)}:"
-        key = _quoted(address.key)
-        name = f"{type}{{{_quoted(address.scope)}}}{key}" if address.scope else f"{type}{{{key}}}"
+        name = f"{self._beginning(address.type)}{{{_quoted(address.key)}}}"
         return name + _ACTIVE, name + _FINISHED, name + _LOCK
 
-    def pattern(self, type: str, *, finished: bool) -> str:
-        """What SCAN is to match for all sessions of a type."""
-        begin = _GLOB.sub(r"\\\1", f"{self._prefix}{_quoted(type)}:")
-        return f"{begin}{{*{_FINISHED if finished else _ACTIVE}"
+    def of_owner(self, address: operations.Address) -> tuple[str, ...]:
+        """All of the owner's at ``address``."""
+        name = f"{self._beginning(address.type)}{{{_quoted(address.scope)}}}"
+        return tuple(name + ending for ending in _OWNED)
 
-    def address(self, type: str, name: str) -> operations.Address:
-        """Whose the key ``name`` of a scan of ``type`` is."""
-        place = name[len(self._prefix) + len(_quoted(type)) + 2 : -len(_ACTIVE)]
-        scope, _, key = place.partition("}")
-        if not key:
-            scope, key = "", scope
-        return operations.Address(type, unquote(scope), unquote(key))
+    def _beginning(self, type: str) -> str:
+        known = self._types.get(type)
+        if known is None:
+            known = self._types[type] = f"{self._prefix}{_quoted(type)}:"
+        return known
+
+    def pattern(self, type: str, *, finished: bool) -> str:
+        """What SCAN is to match for all sessions of a type, and some more: see `address`."""
+        begin = _GLOB.sub(r"\\\1", f"{self._prefix}{_quoted(type)}:")
+        return f"{begin}{{*}}{_FINISHED if finished else _ACTIVE}*"
+
+    def address(self, type: str, name: str) -> operations.Address | None:
+        """Whose the key ``name`` of a scan of ``type`` is: a plain session's, or of an owner, the
+        heads of all; None: it is none of these."""
+        place, _, ending = name[len(self._prefix) + len(_quoted(type)) + 2 :].rpartition("}")
+        if ending in (_ACTIVE, _FINISHED, _LOCK):
+            return operations.Address(type, "", unquote(place))
+        if ending in _OWNED[:2]:
+            return operations.Address(type, unquote(place), "")
+        return None

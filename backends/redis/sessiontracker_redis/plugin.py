@@ -22,6 +22,7 @@ _CAPABILITIES = frozenset(
         Capability.PROCESSES,
         Capability.DURABLE,
         Capability.FAIR,
+        Capability.OWNERS,
         Capability.CLOCK,
     }
 )

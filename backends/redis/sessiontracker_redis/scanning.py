@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from sessiontracker.backend import operations
 
+from . import owned
+from .arguments import Command, flag
 from .keys import Keys
-from .packing import Command
 from .records import NotASessionError, found
+from .scripts import OWNED_SCRIPTS
 
-__all__ = ["Position", "items", "names_of", "search"]
+__all__ = ["Position", "items", "lookup", "names_of", "search"]
 
 
 class Position(Struct, frozen=True):
@@ -70,24 +72,39 @@ def search(keys: Keys, scan: operations.Scan, cursor: str) -> Command:
     return (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", scan.limit)
 
 
-def names_of(reply: Any) -> list[bytes]:
-    """The keys of a page; SCAN may find one twice."""
-    return list(dict.fromkeys(reply[1]))
+def names_of(keys: Keys, scan: operations.Scan, reply: Any) -> list[str]:
+    """The keys of a page that hold sessions; SCAN may find one twice."""
+    names = dict.fromkeys(name.decode() for name in reply[1])
+    return [name for name in names if keys.address(scan.type, name) is not None]
+
+
+def lookup(keys: Keys, scan: operations.Scan, name: str) -> Command:
+    """The command that gives the sessions that the key ``name`` holds."""
+    address = keys.address(scan.type, name)
+    assert address is not None
+    if not address.scope:
+        return (b"GET", name)
+    text = OWNED_SCRIPTS["list"].text
+    return (b"EVAL", text, b"6", *keys.of_owner(address), b"", flag(scan.finished), b"")
 
 
 def items(
-    keys: Keys, scan: operations.Scan, names: Sequence[bytes], texts: Sequence[Any], ms: int
+    keys: Keys, scan: operations.Scan, names: Sequence[str], replies: Sequence[Any], ms: int
 ) -> list[operations.Item]:
-    """The sessions in ``texts``, which is what the server says to GET of each of ``names``."""
+    """The sessions in ``replies``, which is what the server says to `lookup` of the ``names``."""
     sessions: list[operations.Item] = []
-    for name, text in zip(names, texts, strict=True):
-        if not isinstance(text, bytes):
+    for name, reply in zip(names, replies, strict=True):
+        address = keys.address(scan.type, name)
+        assert address is not None
+        if isinstance(reply, list):
+            fields = [ms, *reply[2:]]
+            sessions += owned.items(address, fields, finished=scan.finished)
+        if not isinstance(reply, bytes):
             continue  # it has gone meanwhile, to another node perhaps; or is a stranger's
         try:
-            session = found(text, finished=scan.finished)
+            session = found(reply, finished=scan.finished)
         except NotASessionError:
             continue  # a stranger's
         if ms < session.meta.expires:
-            address = keys.address(scan.type, name.decode())
             sessions.append(operations.Item(address, session.meta, session.payload))
     return sessions

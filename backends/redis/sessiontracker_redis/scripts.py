@@ -8,11 +8,10 @@ from importlib.resources import files
 
 from msgspec import Struct
 
-__all__ = ["SCRIPTS", "Script"]
+__all__ = ["OWNED_SCRIPTS", "SCRIPTS", "Script"]
 
-_NAMES = (
+_OF_A_KEY = (
     "acquire",
-    "acquires",
     "delete",
     "finish",
     "read",
@@ -22,9 +21,10 @@ _NAMES = (
     "start",
     "touch",
     "write",
-    "writes",
 )
-_INCLUDE = re.compile(r"^ *--#include (\w+)\n", re.MULTILINE)
+_OF_SEVERAL = ("acquires", "writes")
+_OF_AN_OWNER = ("count", "end", "list", "read_shared", "rotate", "write_shared")
+_INCLUDE = re.compile(r"^ *--#include ([\w/]+)\n", re.MULTILINE)
 
 
 class Script(Struct, frozen=True):
@@ -44,4 +44,5 @@ def _script(name: str) -> Script:
     return Script(text, sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
-SCRIPTS = {name: _script(name) for name in _NAMES}
+SCRIPTS = {name: _script(name) for name in (*_OF_A_KEY, *_OF_SEVERAL)}
+OWNED_SCRIPTS = {name: _script(f"owned/{name}") for name in (*_OF_A_KEY, *_OF_AN_OWNER)}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from redis import Redis
+from redis import Redis, RedisCluster
 
 from redis_servers import Cluster, Server
 from sessiontracker.backend import BackendOptions, operations
@@ -155,3 +155,21 @@ def backend(open_backend: OpenBackend, url: str) -> RedisBackend:
 @pytest.fixture
 def address() -> operations.Address:
     return operations.Address("checkout", "", "korder-42")
+
+
+@pytest.fixture
+def client(any_url: str, prefix: str) -> Iterator[Any]:
+    """redis-py's own client of each server; nothing under the prefix is left behind."""
+    kind = RedisCluster if "cluster" in any_url else Redis
+    with kind.from_url(any_url.replace("+cluster", "").partition(",")[0]) as client:
+        yield client
+        for name in client.scan_iter(f"{prefix}*", count=1000):
+            client.delete(name)
+
+
+@pytest.fixture
+def ask(
+    client: Any, any_url: str, open_backend: OpenBackend
+) -> Callable[[operations.Operation], operations.Outcome]:
+    backend = open_backend(any_url)
+    return lambda operation: backend.execute([operation])[0]

@@ -34,6 +34,7 @@ def test_a_read_stays_behind_what_is_about_its_key(scope: str) -> None:
     assert order(read(scope, "k1"), delete(scope, "k2"), read(scope, "k2")) == [0, 1, 2]
 
 
-def test_a_read_stays_behind_what_is_about_its_owner() -> None:
+def test_reads_of_an_owners_sessions_go_where_they_were_asked() -> None:
+    assert order(read(ALICE, "k1"), delete(BOB, "k1"), read(ALICE, "k2")) == [0, 1, 2]
     assert order(read(ALICE, "k1"), delete(ALICE, "k2"), read(ALICE, "k3")) == [0, 1, 2]
     assert order(read(BOB, "k1"), delete(ALICE, "k2"), read(ALICE, "k3")) == [0, 1, 2]

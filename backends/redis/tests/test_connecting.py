@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 import trustme
+from msgspec.structs import replace
 from redis import Redis
 from redis.credentials import UsernamePasswordCredentialProvider
 
@@ -19,27 +20,40 @@ from sessiontracker.backend import BackendUnavailableError
 from sessiontracker.operations import (
     Acquire,
     Address,
+    Counted,
+    CountOwner,
     Delete,
     Deleted,
+    Ended,
+    EndOwner,
     Finish,
     Found,
+    FoundShared,
     Granted,
     Hold,
+    Limit,
+    Listed,
+    ListOwner,
     Outcome,
     Page,
     Ping,
     Pong,
     Queued,
     Read,
+    ReadShared,
     Release,
     Released,
     Renew,
     Resume,
+    Rotate,
     Saved,
+    SavedShared,
     Scan,
+    Stamp,
     Start,
     Touch,
     Write,
+    WriteShared,
 )
 from sessiontracker_redis._sync.backend import RedisBackend
 
@@ -55,8 +69,29 @@ def one(outcomes: list[Outcome]) -> Any:
 
 
 def use_all(backend: RedisBackend, key: str) -> None:
-    """Each operation once, and a waiter that is woken."""
-    address = Address("checkout", "", key)
+    """Each operation once, and a waiter that is woken; then the same for an owner's session."""
+    use(backend, Address("checkout", "", key))
+    owner = Address("login", f"{key:-<22}", "")
+    use(backend, replace(owner, key=key))
+
+    def ask(operation: Any) -> Any:
+        return one(backend.execute([operation]))
+
+    limit = Limit(1, finish_oldest=True, retention=60_000)
+    for number in (1, 2):
+        started = ask(Start(replace(owner, key=f"k{number}"), number, b"x", limit=limit))
+        assert isinstance(started, Saved)
+    assert isinstance(ask(WriteShared(owner, 3, 0, 0, b"dark", 60_000)), SavedShared)
+    assert isinstance(ask(ReadShared(owner)), FoundShared)
+    assert isinstance(ask(Rotate(replace(owner, key="k2"), 4, Stamp(2, 1, 2), b"y", "k3")), Saved)
+    assert isinstance(ask(ListOwner(owner)), Listed)
+    assert ask(CountOwner(owner)) == Counted(1)
+    assert isinstance(ask(Scan("login", finished=True)), Page)
+    assert ask(EndOwner(owner, 5, 60_000)) == Ended(1)
+    assert isinstance(ask(EndOwner(owner, 6)), Ended)
+
+
+def use(backend: RedisBackend, address: Address) -> None:
 
     def ask(operation: Any) -> Any:
         return one(backend.execute([operation]))
@@ -80,7 +115,7 @@ def use_all(backend: RedisBackend, key: str) -> None:
     assert isinstance(ask(Read(address, slide=True, touch_every=0)), Found)
     cursor, found = "", 0
     while True:
-        page: Page = ask(Scan("checkout", cursor=cursor))
+        page: Page = ask(Scan(address.type, cursor=cursor))
         found += len(page.items)
         cursor = page.cursor
         if not cursor:
@@ -229,7 +264,7 @@ def test_prefixes_keep_applications_apart(
     found: list[bytes] = []
     cursor = ""
     while True:
-        page: Page = one(ours.execute([Scan("checkout", cursor=cursor)]))
+        page: Page = one(ours.execute([Scan(address.type, cursor=cursor)]))
         found += [item.payload for item in page.items]
         cursor = page.cursor
         if not cursor:

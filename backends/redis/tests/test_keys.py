@@ -17,12 +17,11 @@ def tag(name: str) -> str:
     return name[begin : name.index("}", begin)]
 
 
-@pytest.mark.parametrize("scope", ["", "c2NvcGUgb2YgMTI4IGJpdA"])
 @pytest.mark.parametrize("prefix", ["st:", "", "app {1}:"])
 @pytest.mark.parametrize("key", ODD)
-def test_a_name_tells_its_address_and_its_slot(prefix: str, scope: str, key: str) -> None:
+def test_a_name_tells_its_address_and_its_slot(prefix: str, key: str) -> None:
     keys = Keys(prefix)
-    address = Address("checkout", scope, key)
+    address = Address("checkout", "", key)
     names = keys.of(address)
     assert len(set(names)) == 3
     assert [keys.address("checkout", name) for name in names] == [address] * 3
@@ -30,15 +29,19 @@ def test_a_name_tells_its_address_and_its_slot(prefix: str, scope: str, key: str
     assert len({key_slot(name.encode()) for name in names}) == 1
 
 
-def test_an_owners_keys_are_in_one_slot() -> None:
-    keys = Keys("st:")
-    tags = {tag(keys.of(Address("login", "scope", key))[0]) for key in ODD}
-    assert tags == {"scope"}
+@pytest.mark.parametrize("prefix", ["st:", "app {1}:"])
+def test_an_owners_keys_are_in_one_slot_and_few(prefix: str) -> None:
+    keys = Keys(prefix)
+    addresses = [Address("login", "c2NvcGUgb2YgMTI4IGJpdA", key) for key in ODD]
+    names = {name for address in addresses for name in keys.of_owner(address)}
+    assert len(names) == 6
+    assert {tag(name) for name in names} == {"c2NvcGUgb2YgMTI4IGJpdA"}
+    told = [keys.address("login", name) for name in keys.of_owner(addresses[0])]
+    assert told == [Address("login", "c2NvcGUgb2YgMTI4IGJpdA", "")] * 2 + [None] * 4
 
 
 def test_different_addresses_have_different_names() -> None:
     keys = Keys("st:")
-    scopes = ["", "kone", "one"]
-    addresses = [Address("t", scope, key) for scope in scopes for key in [*ODD, "kone", "done"]]
-    names = {name for address in addresses for name in keys.of(address)}
-    assert len(names) == 3 * len(addresses)
+    plain = {name for key in [*ODD, "kone"] for name in keys.of(Address("t", "", key))}
+    owned = {name for scope in ["kone", "one"] for name in keys.of_owner(Address("t", scope, ""))}
+    assert len(plain | owned) == 3 * (len(ODD) + 1) + 6 * 2

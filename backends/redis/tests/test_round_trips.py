@@ -6,13 +6,18 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from msgspec import Struct
 from redis import Redis
 
-from sessiontracker import AsyncSessionTracker, Session, SessionTracker
+from sessiontracker import AsyncSessionTracker, OwnedSession, Session, SessionTracker
 
 
 class Cart(Session):
     count: int = 0
+
+
+class Profile(Struct):
+    theme: str = "light"
 
 
 class Cost(NamedTuple):
@@ -123,3 +128,28 @@ async def test_what_a_contended_cycle_costs(url: str, prefix: str, admin: Redis)
             # The holder's two; the waiter's two, and at most two more, to queue and to look.
             assert spent <= 2 + 4 if first else spent == 2 + 3
             assert calls("publish") - hints == 1
+
+
+class Login(OwnedSession[Profile]):
+    device: str = ""
+
+
+async def test_what_each_call_about_an_owner_costs(url: str, prefix: str, admin: Redis) -> None:
+    """One script, however many sessions."""
+    async with AsyncSessionTracker(backend="redis", url=url, prefix=prefix) as tracker:
+        logins = [await tracker.start(Login(owner="al", device=f"{n}")) for n in range(10)]
+        await tracker.update_shared(Login, "al", lambda _: Profile("dark"))
+        counter = Counter(admin)
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "start": lambda: tracker.start(Login(owner="al")),
+            "get": lambda: tracker.get(Login, logins[0].key),
+            "list_sessions": lambda: tracker.list_sessions(Login, "al"),
+            "count_sessions": lambda: tracker.count_sessions(Login, "al"),
+            "get_shared": lambda: tracker.get_shared(Login, "al"),
+            "rotate": lambda: tracker.rotate(logins[0]),
+            "finish_all": lambda: tracker.finish_all(Login, "al", keep=logins[0]),
+            "delete_all": lambda: tracker.delete_all(Login, "al"),
+        }
+        for name, call in calls.items():
+            await call()
+            assert counter.since() == ONE, name

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from redis import Redis, RedisCluster
 
 from redis_servers import until
 from sessiontracker import AsyncSessionTracker, Session
@@ -47,24 +46,6 @@ SESSIONS = 100_000 if SOAK else 300
 
 class Order(Session):
     paid: bool = False
-
-
-@pytest.fixture
-def client(any_url: str, prefix: str) -> Iterator[Any]:
-    """redis-py's own client of each server; nothing under the prefix is left behind."""
-    kind = RedisCluster if "cluster" in any_url else Redis
-    with kind.from_url(any_url.replace("+cluster", "").partition(",")[0]) as client:
-        yield client
-        for name in client.scan_iter(f"{prefix}*", count=1000):
-            client.delete(name)
-
-
-@pytest.fixture
-def ask(
-    client: Any, any_url: str, open_backend: Callable[[str], RedisBackend]
-) -> Callable[[Operation], Outcome]:
-    backend = open_backend(any_url)
-    return lambda operation: backend.execute([operation])[0]
 
 
 Ask = Callable[[Operation], Outcome]

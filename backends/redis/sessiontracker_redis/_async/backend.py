@@ -20,7 +20,7 @@ from ..options import Options
 from ..packing import Command, Packer
 from ..packing import outcome_of as answered
 from ..records import NotASessionError
-from ..scripts import SCRIPTS
+from ..scripts import OWNED_SCRIPTS, SCRIPTS
 from .cluster import AsyncCluster
 from .hints import AsyncHints
 from .node import AsyncNode
@@ -33,7 +33,9 @@ from .topology import AsyncSingle, AsyncTopology
 __all__ = ["AsyncRedisBackend"]
 
 _WAITING = (kinds.Acquire, kinds.Release)
-_LOADS: list[Command] = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
+_LOADS: list[Command] = [
+    (b"SCRIPT", b"LOAD", script.text) for script in (*SCRIPTS.values(), *OWNED_SCRIPTS.values())
+]
 
 
 class AsyncRedisBackend(AsyncBackend):

@@ -21,7 +21,7 @@ from ..options import Options
 from ..packing import Command, Packer
 from ..packing import outcome_of as answered
 from ..records import NotASessionError
-from ..scripts import SCRIPTS
+from ..scripts import OWNED_SCRIPTS, SCRIPTS
 from .cluster import Cluster
 from .hints import Hints
 from .node import Node
@@ -34,7 +34,9 @@ from .topology import Single, Topology
 __all__ = ["RedisBackend"]
 
 _WAITING = (kinds.Acquire, kinds.Release)
-_LOADS: list[Command] = [(b"SCRIPT", b"LOAD", script.text) for script in SCRIPTS.values()]
+_LOADS: list[Command] = [
+    (b"SCRIPT", b"LOAD", script.text) for script in (*SCRIPTS.values(), *OWNED_SCRIPTS.values())
+]
 
 
 class RedisBackend(Backend):

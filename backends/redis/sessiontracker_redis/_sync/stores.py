@@ -11,11 +11,11 @@ from typing import Any
 from sessiontracker.backend import Asked, BackendError, operations
 
 from .. import server
+from ..arguments import Command
 from ..failures import NotConnectedError, outcome_of
 from ..keys import Keys
 from ..options import Options
-from ..packing import Command
-from ..scanning import Position, items, names_of, search
+from ..scanning import Position, items, lookup, names_of, search
 from .node import Node
 from .runtime import all_of
 from .topology import Topology
@@ -70,7 +70,7 @@ class Stores:
             position = Position.of(scan.cursor, nodes)
         except ValueError as error:
             return operations.Failed(BackendError(f"{self._where}: {error}"))
-        names: list[bytes] = []
+        names: list[str] = []
         node: Node | None = None
         while position is not None and not names and monotonic() < until:
             node = nodes[position.node]
@@ -80,15 +80,16 @@ class Stores:
             if position.node and not is_primary:  # its keys come and go with another's
                 raise _RefusedError(operations.Unavailable(f"{self._where}: a primary changed"))
             if position.is_of(run):
-                names = names_of(reply)
+                names = names_of(self._keys, scan, reply)
                 position = position.after(reply, run, nodes)
             else:
                 position = position.again(run)
         following = "" if position is None else str(position)
         if node is None or not names:
             return operations.Page([], following)
-        time, *texts = self._ask(node, _TIME, *((b"GET", name) for name in names))
-        found = items(self._keys, scan, names, texts, self._now(time) // 1000)
+        lookups = [lookup(self._keys, scan, name) for name in names]
+        time, *replies = self._ask(node, _TIME, *lookups)
+        found = items(self._keys, scan, names, replies, self._now(time) // 1000)
         return operations.Page(found, following)
 
     def _ask(self, node: Node, *commands: Command) -> list[Any]:

@@ -27,15 +27,9 @@ elseif lock.released == ticket then
   return { LOST } -- it comes after its release: nobody would let go again
 elseif is_free or is_mine then
   if token == CLAIM then
-    -- The time in µs, or one above the last.
-    token = string.format('%019.0f', now)
-    if token <= lock.token then
-      local high, low = sub(lock.token, 1, 10), tonumber(sub(lock.token, 11)) + 1
-      if low == 1000000000 then
-        high, low = string.format('%010.0f', tonumber(high) + 1), 0
-      end
-      token = high .. string.format('%09.0f', low)
-    end
+    local last = lock.token
+    --#include rising
+    token = rising
   end
   lock.ticket, lock.lease, lock.till, lock.holder = ticket, token, ms + length, holder
   lock.token = token > lock.token and token or lock.token
@@ -58,30 +52,7 @@ elseif is_free or is_mine then
   end
   answer = token .. text
 elseif queues then
-  -- In line: at the end the first time, then a sign of life where it stands.
-  local waiter = { ticket, holder, looks, ms, ARGV[10] }
-  local ahead
-  changed = true
-  for index, known in ipairs(lock.queue) do
-    if known[TICKET] == ticket then
-      ahead = index - 1
-      -- Looks in quick succession say nothing new, and then change nothing.
-      changed = known[EVERY] ~= looks or ms - known[SEEN] >= floor(looks / 4)
-      lock.queue[index] = waiter
-    end
-  end
-  if not ahead then
-    local alive = {}
-    for _, known in ipairs(lock.queue) do
-      if ms < known[SEEN] + 2 * known[EVERY] then
-        alive[#alive + 1] = known
-      end
-    end
-    ahead = #alive
-    alive[ahead + 1] = waiter
-    lock.queue = alive
-  end
-  local look_in = ahead > 0 and looks or max(1, min(looks, lock.till - ms))
+  --#include queue
   answer = { QUEUED, lock.holder, ahead, look_in }
 else
   answer, changed = { LOCKED, lock.holder, lock.till - ms }, leave(ticket)

@@ -23,11 +23,7 @@ if changed and (lock.there or lock.needed) then
       at = left == -1 and FOREVER or max(at, ms + left + 1000)
     end
     at = min(at, FOREVER)
-    store(L, pack(LOCK, 2, lock.token, lock.kept, at, lock.released, lock.deed, lock.time,
-      lock.ticket, lock.lease, lock.till, #lock.holder) .. lock.holder
-      .. (lock.queue[1] and cmsgpack.pack(lock.queue) or ''), at)
+    --#include put_lock
   end
-  if lock.woken and lock.woken[CHANNEL] ~= '' then
-    redis.pcall('PUBLISH', lock.woken[CHANNEL], lock.woken[TICKET]) -- a hint, which may fail
-  end
+  --#include wake
 end

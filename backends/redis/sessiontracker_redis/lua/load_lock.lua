@@ -1,0 +1,26 @@
+-- The lock as it is `stored`, and the last deed; without one, what the sessions tell.
+if stored then
+  if #stored < LOCK_SIZE or string.byte(stored) ~= 2 then
+    error('BROKEN: this is no lock')
+  end
+  local _, token, kept, lasts, released, deed, time, ticket, lease, till, size =
+    struct.unpack(LOCK, stored)
+  local after = LOCK_SIZE + size
+  lock = {
+    there = true, token = token, kept = kept, lasts = lasts, released = released,
+    deed = deed, time = time, ticket = ticket, lease = lease, till = till,
+    holder = sub(stored, LOCK_SIZE + 1, after),
+    queue = #stored > after and cmsgpack.unpack(sub(stored, after + 1)) or {},
+  }
+  if ticket ~= NO_ID and ms >= till then
+    hand_over()
+  end
+else
+  -- The deed is known from what it left, as long as that says all of it: see remember.lua.
+  local last = active or finished
+  lock = {
+    token = NO_TOKEN, kept = 0, lasts = 0, released = NO_ID,
+    deed = last and last.write or NO_ID, time = last and last.updated or 0,
+    ticket = NO_ID, lease = NO_TOKEN, till = 0, holder = '', queue = {},
+  }
+end

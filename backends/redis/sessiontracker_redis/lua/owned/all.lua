@@ -1,0 +1,7 @@
+-- All that the slot is made of, for what changes it.
+--#include owned/base
+--#include owned/store
+--#include record
+--#include lock
+--#include owned/owner
+--#include owned/key
