@@ -13,10 +13,10 @@ __all__ = [
     "NotConnectedError",
     "code_of",
     "is_error",
-    "is_stale_connection",
     "needs_script",
     "outcome_of",
     "raised",
+    "stale_error",
 ]
 
 
@@ -104,11 +104,11 @@ def is_error(reply: Any) -> bool:
     return any(map(is_error, reply)) if type(reply) is list else isinstance(reply, Exception)
 
 
-def is_stale_connection(reply: Any) -> bool:
-    """Whether the server at the other end should not be asked again."""
+def stale_error(reply: Any) -> Exception | None:
+    """What in ``reply`` says that the server at the other end should not be asked again."""
     if type(reply) is list:
-        return any(map(is_stale_connection, reply))
-    return isinstance(reply, RedisError) and code_of(reply) in _ELSEWHERE
+        return next(filter(None, map(stale_error, reply)), None)
+    return reply if isinstance(reply, RedisError) and code_of(reply) in _ELSEWHERE else None
 
 
 def outcome_of(error: Exception | None, where: str) -> operations.Outcome:

@@ -16,7 +16,16 @@ from .keys import Keys
 from .records import found, meta
 from .scripts import OWNED_SCRIPTS, SCRIPTS
 
-__all__ = ["Argument", "Command", "Packer", "outcome_of", "wire", "with_script", "with_scripts"]
+__all__ = [
+    "LOADS",
+    "Argument",
+    "Command",
+    "Packer",
+    "outcome_of",
+    "wire",
+    "with_script",
+    "with_scripts",
+]
 
 wire: Callable[[Command], bytes] = cast("Any", hiredis).pack_command
 """A command as it is sent."""
@@ -49,7 +58,10 @@ class Packer:
         return (b"EVALSHA", script.sha, b"3", *self.keys.of(address), clock, *pack(operation))
 
 
-_TEXTS = {script.sha: script.text for script in (*SCRIPTS.values(), *OWNED_SCRIPTS.values())}
+_ALL = (*SCRIPTS.values(), *OWNED_SCRIPTS.values())
+_TEXTS = {script.sha: script.text for script in _ALL}
+LOADS: list[Command] = [(b"SCRIPT", b"LOAD", script.text) for script in _ALL]
+"""What makes all scripts known to a server."""
 
 
 def with_script(command: Command) -> Command:

@@ -381,5 +381,24 @@ async def test_who_lets_go_wakes_the_next_whatever_the_slot(
     await waiting.execute([Release(place, 2)])
 
 
+async def test_who_waits_hears_of_no_node_that_has_gone(
+    cluster: Cluster, open_async: Any, prefix: str
+) -> None:
+    backend = await open_async(cluster.url)
+    place = next(of_server(cluster, cluster.owner(0)))
+    await backend.execute([Acquire(place, 1, HOUR)])
+    await backend.execute([Acquire(place, 2, HOUR, look_every=HOUR)])
+    await backend.wait(2, PATIENCE)  # to subscribe is a reason to look
+    [heard] = [each for each in cluster.servers if each.ask("PUBSUB CHANNELS", f"{prefix}wake:*")]
+    theirs = next(of_server(cluster, heard))
+    cluster.replica_of(heard).ask("CLUSTER FAILOVER")
+    until(lambda: heard not in cluster.owners(), "a failover")
+    await backend.execute([Touch(theirs)])
+    await backend.wait(2, PATIENCE)  # another node is subscribed to, which is a reason, too
+    channels = [each.ask("PUBSUB CHANNELS", f"{prefix}wake:*") for each in cluster.owners()]
+    assert sum(map(len, channels)) == 1
+    cluster.until_well()
+
+
 def subscribers(cluster: Cluster, prefix: str) -> int:
     return sum(len(each.ask("PUBSUB CHANNELS", f"{prefix}wake:*")) for each in cluster.servers)

@@ -52,6 +52,7 @@ from sessiontracker.operations import (
     Stamp,
     Start,
     Touch,
+    Unavailable,
     Write,
     WriteShared,
 )
@@ -225,6 +226,34 @@ def test_the_rights_that_suffice_on_a_cluster(
     for server in cluster.servers:
         assert not server.ask("ACL", "LOG")
         server.ask("ACL", "DELUSER", "app")
+
+
+def test_credentials_that_cannot_be_had(
+    server_of: Callable[..., Server], open_backend: OpenBackend, address: Address
+) -> None:
+    """Nothing was sent, and they are asked for again."""
+
+    class Provider(redis.CredentialProvider):
+        fails = True
+
+        def get_credentials(self) -> tuple[str, str]:
+            if self.fails:
+                raise LookupError("the vault is sealed")
+            return "default", "sesame"
+
+    server = server_of()
+    server.ask("CONFIG", "SET", "requirepass", "sesame")
+    provider = Provider()
+    with pytest.raises(BackendUnavailableError, match="sealed"):
+        open_backend(server.url, credential_provider=provider)
+    provider.fails = False
+    backend = open_backend(server.url, credential_provider=provider)
+    provider.fails = True
+    with server.client(password="sesame") as admin:
+        admin.client_kill_filter(_type="normal")
+    outcome = one(backend.execute([Start(address, 1, b"x")]))
+    assert isinstance(outcome, Unavailable)
+    assert "sealed" in outcome.reason
 
 
 # Clients and prefixes --------------------------------------------------------

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 from redis import Redis
@@ -14,6 +15,7 @@ from redis import Redis
 from sessiontracker import AsyncSessionTracker, Session
 from sessiontracker.operations import Acquire, Address, Granted, Queued, Release, Released
 from sessiontracker_redis._async.backend import AsyncRedisBackend
+from sessiontracker_redis._sync.backend import RedisBackend
 from sessiontracker_redis.options import Options
 
 LONG = 3_600_000
@@ -111,6 +113,42 @@ async def test_a_closed_backend_leaves_no_subscriber(
     await queue(backend, address, 2)
     await until_subscribed(admin, prefix)
     await backend.close()
+    await until_subscribed(admin, prefix, 0)
+
+
+async def test_threads_that_begin_to_wait_at_once_share_a_subscriber(
+    url: str,
+    admin: Redis,
+    prefix: str,
+    address: Address,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = threading.Thread.start
+
+    def slowly(thread: threading.Thread) -> None:
+        if thread.name == "sessiontracker redis":
+            sleep(0.05)  # so that others look meanwhile whether it runs
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", slowly)
+    backend = RedisBackend(Options(where="b", url=url, prefix=prefix))
+    backend.open()
+    backend.execute([Acquire(address, 1, LONG)])
+    barrier = threading.Barrier(8)
+
+    def begin(ticket: int) -> None:
+        barrier.wait()
+        backend.execute([Acquire(address, ticket, LONG, look_every=LONG)])
+
+    threads = [threading.Thread(target=begin, args=[ticket]) for ticket in range(2, 10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    await until_subscribed(admin, prefix)
+    channel = admin.pubsub_channels(f"{prefix}wake:*")[0]
+    assert admin.pubsub_numsub(channel) == [(channel, 1)]
+    backend.close()
     await until_subscribed(admin, prefix, 0)
 
 

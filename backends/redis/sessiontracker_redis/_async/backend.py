@@ -15,12 +15,11 @@ from sessiontracker.backend import operations as kinds
 from .. import server
 from ..batch import Batch
 from ..confirming import Unconfirmed, changes, unconfirmed
-from ..failures import NotConnectedError, is_stale_connection, outcome_of, raised
+from ..failures import NotConnectedError, outcome_of, raised, stale_error
 from ..options import Options
-from ..packing import Command, Packer
+from ..packing import LOADS, Packer
 from ..packing import outcome_of as answered
 from ..records import NotASessionError
-from ..scripts import OWNED_SCRIPTS, SCRIPTS
 from .cluster import AsyncCluster
 from .hints import AsyncHints
 from .node import AsyncNode
@@ -33,9 +32,6 @@ from .topology import AsyncSingle, AsyncTopology
 __all__ = ["AsyncRedisBackend"]
 
 _WAITING = (kinds.Acquire, kinds.Release)
-_LOADS: list[Command] = [
-    (b"SCRIPT", b"LOAD", script.text) for script in (*SCRIPTS.values(), *OWNED_SCRIPTS.values())
-]
 
 
 class AsyncRedisBackend(AsyncBackend):
@@ -75,10 +71,10 @@ class AsyncRedisBackend(AsyncBackend):
         return any(await all_of([partial(self._check_one, node) for node in nodes]))
 
     async def _check_one(self, node: AsyncNode) -> bool:
-        info, *_ = await node.ask(self._options.timeout, (b"INFO",), *_LOADS)
+        info, *_ = await node.ask(self._options.timeout, (b"INFO",), *LOADS)
         if isinstance(info, bytes):
             return server.check(info, self._where)
-        if info is None or is_stale_connection(info):  # not only: this user may not ask
+        if info is None or stale_error(info):  # not only: this user may not ask
             raise raised(info or RedisError("the server did not answer"), self._where)
         return False
 

@@ -16,6 +16,7 @@ from ..confirming import confirmed, question
 from ..failures import NotConnectedError, code_of
 from ..keys import tag_of
 from ..options import Options
+from ..order import sendable
 from ..packing import Command, with_script
 from ..slots import SLOTS, Endpoint, Range, Redirection, ranges, redirection, slot_of
 from .node import AsyncNode
@@ -80,8 +81,10 @@ class AsyncCluster(AsyncTopology):
         until = monotonic() + self._timeout
         replies: list[Any] = [None] * len(commands)
         parts: dict[tuple[AsyncMember, bool], list[int]] = {}
+        owners: dict[int, AsyncMember | None] = {}  # all that is about a slot goes the same way
         for index, command in enumerate(commands):
-            owner = self._owners[slot_of(str(command[3]))]
+            slot = slot_of(str(command[3]))
+            owner = owners.setdefault(slot, self._owners[slot])
             if owner is None:
                 replies[index] = ClusterDownError("no node has the slot")
                 self.doubt()
@@ -96,7 +99,7 @@ class AsyncCluster(AsyncTopology):
                     for part, indexes in parts.items()
                 ]
             )
-            parts = self._redirected(parts, replies)
+            parts = self._redirected(parts, commands, replies)
         for index in [index for indexes in parts.values() for index in indexes]:
             replies[index] = TryAgainError("it was sent from node to node")
         return replies
@@ -150,15 +153,30 @@ class AsyncCluster(AsyncTopology):
         return confirmed(answers, replies[-2:], self._replicas) if confirm else answers
 
     def _redirected(
-        self, parts: Mapping[tuple[AsyncMember, bool], list[int]], replies: Sequence[Any]
+        self,
+        parts: Mapping[tuple[AsyncMember, bool], list[int]],
+        commands: Sequence[Command],
+        replies: list[Any],
     ) -> dict[tuple[AsyncMember, bool], list[int]]:
         """What of ``parts`` is to be asked elsewhere: nothing was done about that."""
-        again: dict[tuple[AsyncMember, bool], list[int]] = {}
+        elsewhere: dict[int, Redirection] = {}
         for (member, _), indexes in parts.items():
             for index in indexes:
                 there = redirection(replies[index], member.endpoint)
                 if there is not None:
-                    again.setdefault((self._follow(there), there.asking), []).append(index)
+                    elsewhere[index] = there
+        if not elsewhere:
+            return {}
+        for index in elsewhere:
+            replies[index] = TryAgainError("what was asked after it was done before it")
+        again: dict[tuple[AsyncMember, bool], list[int]] = {}
+        ways: dict[int, tuple[AsyncMember, bool]] = {}  # all that is about a slot goes the same
+        for index in sendable(commands, elsewhere):
+            there = elsewhere[index]
+            way = ways.get(there.slot)
+            if way is None:
+                way = ways[there.slot] = self._follow(there), there.asking
+            again.setdefault(way, []).append(index)
         return again
 
     def _follow(self, there: Redirection) -> AsyncMember:
@@ -179,7 +197,7 @@ class AsyncCluster(AsyncTopology):
 
     def doubt(self) -> None:
         """Ask who has which slots, behind the callers: once, however many notice it."""
-        if not self._worker.is_running and not self._closed:
+        if not self._closed:
             self._worker.start(self._refresh)
 
     async def _refresh(self) -> None:

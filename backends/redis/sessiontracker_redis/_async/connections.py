@@ -6,8 +6,6 @@ import random
 from time import monotonic
 from typing import Any
 
-from redis.exceptions import RedisError
-
 from ..failures import NotConnectedError
 from .runtime import AsyncConnection, drop
 from .wire import AsyncWire
@@ -21,8 +19,9 @@ _LONGEST_PAUSE = 1.0
 class AsyncConnections:
     """As many connections as there are batches in flight; those between batches are kept.
 
-    After a failure to connect, nobody tries again before a pause is over, which grows and is
-    never twice the same: a server that comes back is not run over by all its clients.
+    After a failure, also of a server that cannot be used yet, nobody connects again before a
+    pause is over, which grows and is never twice the same: a server that comes back is not run
+    over by all its clients.
     """
 
     def __init__(self, pool: Any, *, owned: bool) -> None:
@@ -52,10 +51,14 @@ class AsyncConnections:
             return None
 
     def keep(self, wire: AsyncWire) -> bool:
-        """Whether ``wire`` is kept for whoever takes one next; else it must be dropped."""
-        if not self._closed:
-            self._idle.append(wire)
-        return not self._closed
+        """Whether ``wire``, which did well, is kept for whoever takes one next; else it must be
+        dropped."""
+        if self._closed:
+            return False
+        if self._failure is not None:
+            self._failure, self._pause = None, 0.0
+        self._idle.append(wire)
+        return True
 
     async def connect(self) -> AsyncConnection:
         """A new connection, to read and write as redis-py does. Raises: NotConnectedError."""
@@ -63,14 +66,17 @@ class AsyncConnections:
             raise NotConnectedError(self._failure)
         try:
             connection = await self._pool.get_connection()
-        except (RedisError, OSError) as error:
-            self._failure = error
-            self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
-            self._next_try = monotonic() + self._pause * random.uniform(0.5, 1.0)
+        except Exception as error:  # a credential provider raises what it likes
+            self.failed(error)
             raise NotConnectedError(error) from error
-        self._failure, self._pause = None, 0.0
         self.made += 1
         return connection
+
+    def failed(self, error: Exception) -> None:
+        """The server cannot be used, because of ``error``: leave it alone for a while."""
+        self._failure = error
+        self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+        self._next_try = monotonic() + self._pause * random.uniform(0.5, 1.0)
 
     async def drop(self, wire: AsyncWire) -> None:
         """Close a connection, whose state is not known or which is of no use any more."""

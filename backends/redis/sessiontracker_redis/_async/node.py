@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
 
-from ..failures import is_stale_connection, needs_script
-from ..packing import Command, with_scripts
+from ..failures import needs_script, stale_error
+from ..order import sendable
+from ..packing import LOADS, Command, with_scripts
 from ..packing import wire as wired
 from .connections import AsyncConnections
 from .subscriber import AsyncSubscriber
@@ -21,6 +23,7 @@ class AsyncNode:
 
     def __init__(self, pool: Any, *, owned: bool) -> None:
         self.connections = AsyncConnections(pool, owned=owned)
+        self._subscribers: WeakSet[AsyncSubscriber] = WeakSet()
 
     async def ask(self, timeout: float, *commands: Command) -> list[Any]:
         """As `exchange`."""
@@ -32,8 +35,8 @@ class AsyncNode:
         """As many replies as ``commands``, whose wire form is ``packed``, over one connection.
 
         An error of the server is a reply, too; None where no reply came within ``timeout``
-        seconds, or because the connection was lost. A script that the server does not know is
-        sent, once, and the last ``tail`` commands again behind it.
+        seconds, or because the connection was lost. If the server does not know a script, all
+        are sent, once, and the last ``tail`` commands again behind what is about a slot.
         Raises: NotConnectedError if nothing was sent.
         """
         until = monotonic() + timeout
@@ -61,14 +64,18 @@ class AsyncNode:
         try:
             unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
             if unknown and len(replies) == len(commands):
-                unknown += range(len(commands) - tail, len(commands))
-                await self._load(wire, commands, unknown, until - monotonic(), replies)
+                first_of_tail = len(commands) - tail
+                again = sendable(commands[:first_of_tail], set(unknown))
+                again += range(first_of_tail, len(commands))
+                await self._load(wire, commands, again, until - monotonic(), replies)
         except BaseException:
             await self.connections.drop(wire)
             raise
         replies += [None] * (len(commands) - len(replies))
-        is_stale = wire.lost or any(is_stale_connection(reply) for reply in replies)
-        if is_stale or not self.connections.keep(wire):
+        stale = stale_error(replies)
+        if stale is not None:
+            self.connections.failed(stale)
+        if stale is not None or wire.lost or not self.connections.keep(wire):
             await self.connections.drop(wire)
         return replies
 
@@ -76,22 +83,27 @@ class AsyncNode:
         self,
         wire: AsyncWire,
         commands: Sequence[Command],
-        unknown: Sequence[int],
+        again: Sequence[int],
         timeout: float,
         replies: list[Any],
     ) -> None:
-        """Ask once more, with the texts, what the server had no script for: it was restarted."""
-        packed = [wired(each) for each in with_scripts([commands[index] for index in unknown])]
-        for index in unknown:
+        """Ask ``again``, with the texts, what the server had no script for: it was restarted.
+
+        Those that nobody asked for go there as well, so that it knows all or none.
+        """
+        asked = [*with_scripts([commands[index] for index in again]), *LOADS]
+        for index in again:
             replies[index] = None
-        answers = await wire.exchange(b"".join(packed), len(packed), max(0.001, timeout))
-        for index, answer in zip(unknown, answers, strict=False):
+        data = b"".join(map(wired, asked))
+        answers = await wire.exchange(data, len(asked), max(0.001, timeout))
+        for index, answer in zip(again, answers, strict=False):
             replies[index] = answer
 
     async def subscribe(self, channel: bytes) -> AsyncSubscriber:
         """A connection of its own that hears ``channel``. Raises: NotConnectedError, RedisError,
         OSError."""
         subscriber = AsyncSubscriber(self.connections, await self.connections.connect())
+        self._subscribers.add(subscriber)
         try:
             await subscriber.subscribe(channel)
         except BaseException:
@@ -100,4 +112,7 @@ class AsyncNode:
         return subscriber
 
     async def close(self) -> None:
+        """Let go of every connection. Who hears nothing here any more is told by an error."""
+        for subscriber in list(self._subscribers):
+            await subscriber.interrupt()
         await self.connections.close()

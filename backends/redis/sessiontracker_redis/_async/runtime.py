@@ -115,11 +115,10 @@ class AsyncWorker:
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def is_running(self) -> bool:
-        return self._task is not None and not self._task.done()
-
     def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin ``work``, unless some is being done."""
+        if self._task is not None and not self._task.done():
+            return
         self._task = asyncio.get_running_loop().create_task(work())
 
     async def stop(self) -> None:

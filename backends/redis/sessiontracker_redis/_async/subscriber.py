@@ -15,6 +15,7 @@ class AsyncSubscriber:
     def __init__(self, connections: AsyncConnections, connection: AsyncConnection) -> None:
         self._connections = connections
         self._connection = connection
+        self._closed = False
 
     async def subscribe(self, channel: bytes) -> None:
         """Raises: RedisError, OSError."""
@@ -32,7 +33,9 @@ class AsyncSubscriber:
 
     async def interrupt(self) -> None:
         """End what is waiting in `next`, in whichever thread."""
-        await drop(self._connection)
+        if not self._closed:  # else somebody else has the connection
+            await drop(self._connection)
 
     async def close(self) -> None:
+        self._closed = True
         await self._connections.release(self._connection)

@@ -16,12 +16,11 @@ from sessiontracker.backend import operations as kinds
 from .. import server
 from ..batch import Batch
 from ..confirming import Unconfirmed, changes, unconfirmed
-from ..failures import NotConnectedError, is_stale_connection, outcome_of, raised
+from ..failures import NotConnectedError, outcome_of, raised, stale_error
 from ..options import Options
-from ..packing import Command, Packer
+from ..packing import LOADS, Packer
 from ..packing import outcome_of as answered
 from ..records import NotASessionError
-from ..scripts import OWNED_SCRIPTS, SCRIPTS
 from .cluster import Cluster
 from .hints import Hints
 from .node import Node
@@ -34,9 +33,6 @@ from .topology import Single, Topology
 __all__ = ["RedisBackend"]
 
 _WAITING = (kinds.Acquire, kinds.Release)
-_LOADS: list[Command] = [
-    (b"SCRIPT", b"LOAD", script.text) for script in (*SCRIPTS.values(), *OWNED_SCRIPTS.values())
-]
 
 
 class RedisBackend(Backend):
@@ -76,10 +72,10 @@ class RedisBackend(Backend):
         return any(all_of([partial(self._check_one, node) for node in nodes]))
 
     def _check_one(self, node: Node) -> bool:
-        info, *_ = node.ask(self._options.timeout, (b"INFO",), *_LOADS)
+        info, *_ = node.ask(self._options.timeout, (b"INFO",), *LOADS)
         if isinstance(info, bytes):
             return server.check(info, self._where)
-        if info is None or is_stale_connection(info):  # not only: this user may not ask
+        if info is None or stale_error(info):  # not only: this user may not ask
             raise raised(info or RedisError("the server did not answer"), self._where)
         return False
 

@@ -38,7 +38,7 @@ class Hints:
 
     def note(self, operation: operations.Operation, outcome: operations.Outcome) -> None:
         self._wakes.note(operation, outcome)
-        if type(outcome) is operations.Queued and not self._worker.is_running and not self._closed:
+        if type(outcome) is operations.Queued and not self._closed:
             self._worker.start(self._listen)
 
     def wait(self, ticket: int, timeout: float) -> None:

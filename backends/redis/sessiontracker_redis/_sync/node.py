@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
 
-from ..failures import is_stale_connection, needs_script
-from ..packing import Command, with_scripts
+from ..failures import needs_script, stale_error
+from ..order import sendable
+from ..packing import LOADS, Command, with_scripts
 from ..packing import wire as wired
 from .connections import Connections
 from .subscriber import Subscriber
@@ -22,6 +24,7 @@ class Node:
 
     def __init__(self, pool: Any, *, owned: bool) -> None:
         self.connections = Connections(pool, owned=owned)
+        self._subscribers: WeakSet[Subscriber] = WeakSet()
 
     def ask(self, timeout: float, *commands: Command) -> list[Any]:
         """As `exchange`."""
@@ -33,8 +36,8 @@ class Node:
         """As many replies as ``commands``, whose wire form is ``packed``, over one connection.
 
         An error of the server is a reply, too; None where no reply came within ``timeout``
-        seconds, or because the connection was lost. A script that the server does not know is
-        sent, once, and the last ``tail`` commands again behind it.
+        seconds, or because the connection was lost. If the server does not know a script, all
+        are sent, once, and the last ``tail`` commands again behind what is about a slot.
         Raises: NotConnectedError if nothing was sent.
         """
         until = monotonic() + timeout
@@ -62,14 +65,18 @@ class Node:
         try:
             unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
             if unknown and len(replies) == len(commands):
-                unknown += range(len(commands) - tail, len(commands))
-                self._load(wire, commands, unknown, until - monotonic(), replies)
+                first_of_tail = len(commands) - tail
+                again = sendable(commands[:first_of_tail], set(unknown))
+                again += range(first_of_tail, len(commands))
+                self._load(wire, commands, again, until - monotonic(), replies)
         except BaseException:
             self.connections.drop(wire)
             raise
         replies += [None] * (len(commands) - len(replies))
-        is_stale = wire.lost or any(is_stale_connection(reply) for reply in replies)
-        if is_stale or not self.connections.keep(wire):
+        stale = stale_error(replies)
+        if stale is not None:
+            self.connections.failed(stale)
+        if stale is not None or wire.lost or not self.connections.keep(wire):
             self.connections.drop(wire)
         return replies
 
@@ -77,22 +84,27 @@ class Node:
         self,
         wire: Wire,
         commands: Sequence[Command],
-        unknown: Sequence[int],
+        again: Sequence[int],
         timeout: float,
         replies: list[Any],
     ) -> None:
-        """Ask once more, with the texts, what the server had no script for: it was restarted."""
-        packed = [wired(each) for each in with_scripts([commands[index] for index in unknown])]
-        for index in unknown:
+        """Ask ``again``, with the texts, what the server had no script for: it was restarted.
+
+        Those that nobody asked for go there as well, so that it knows all or none.
+        """
+        asked = [*with_scripts([commands[index] for index in again]), *LOADS]
+        for index in again:
             replies[index] = None
-        answers = wire.exchange(b"".join(packed), len(packed), max(0.001, timeout))
-        for index, answer in zip(unknown, answers, strict=False):
+        data = b"".join(map(wired, asked))
+        answers = wire.exchange(data, len(asked), max(0.001, timeout))
+        for index, answer in zip(again, answers, strict=False):
             replies[index] = answer
 
     def subscribe(self, channel: bytes) -> Subscriber:
         """A connection of its own that hears ``channel``. Raises: NotConnectedError, RedisError,
         OSError."""
         subscriber = Subscriber(self.connections, self.connections.connect())
+        self._subscribers.add(subscriber)
         try:
             subscriber.subscribe(channel)
         except BaseException:
@@ -101,4 +113,7 @@ class Node:
         return subscriber
 
     def close(self) -> None:
+        """Let go of every connection. Who hears nothing here any more is told by an error."""
+        for subscriber in list(self._subscribers):
+            subscriber.interrupt()
         self.connections.close()

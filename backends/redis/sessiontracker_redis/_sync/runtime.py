@@ -126,15 +126,16 @@ class Worker:
     """One daemon thread, which works until what it waits for is closed."""
 
     def __init__(self) -> None:
+        self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    @property
-    def is_running(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
     def start(self, work: Callable[[], None]) -> None:
-        self._thread = threading.Thread(target=work, name="sessiontracker redis", daemon=True)
-        self._thread.start()
+        """Begin ``work``, unless some is being done."""
+        with self._mutex:
+            if self._thread is not None and self._thread.is_alive():
+                return
+            self._thread = threading.Thread(target=work, name="sessiontracker redis", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         thread, self._thread = self._thread, None

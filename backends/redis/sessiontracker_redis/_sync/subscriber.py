@@ -16,6 +16,7 @@ class Subscriber:
     def __init__(self, connections: Connections, connection: Connection) -> None:
         self._connections = connections
         self._connection = connection
+        self._closed = False
 
     def subscribe(self, channel: bytes) -> None:
         """Raises: RedisError, OSError."""
@@ -31,7 +32,9 @@ class Subscriber:
 
     def interrupt(self) -> None:
         """End what is waiting in `next`, in whichever thread."""
-        drop(self._connection)
+        if not self._closed:  # else somebody else has the connection
+            drop(self._connection)
 
     def close(self) -> None:
+        self._closed = True
         self._connections.release(self._connection)
