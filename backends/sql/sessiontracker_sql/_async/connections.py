@@ -36,6 +36,7 @@ class AsyncConnections:
         self._options = options
         self._idle: list[AsyncConnection] = []
         self._process = os.getpid()
+        self._closed = False
         self._failure: Exception | None = None
         self._pause = 0.0
         self._next_try = 0.0
@@ -54,8 +55,15 @@ class AsyncConnections:
         return await self.connect()
 
     def _give_back(self, connection: AsyncConnection) -> None:
-        if connection.is_usable and self._process == os.getpid():
-            self._idle.append(connection)
+        if self._process != os.getpid():
+            return
+        if not connection.is_usable:
+            connection.drop()
+            return
+        self._idle.append(connection)
+        if self._closed:  # while this one was under way
+            while self._idle:
+                self._idle.pop().drop()
 
     async def connect(self) -> AsyncConnection:
         """A new connection, to a server that can be written to. Raises: NotConnectedError."""
@@ -125,5 +133,6 @@ class AsyncConnections:
             raise
 
     async def close(self) -> None:
+        self._closed = True
         while self._idle:
             await self._idle.pop().close()

@@ -37,6 +37,7 @@ class Connections:
         self._options = options
         self._idle: list[Connection] = []
         self._process = os.getpid()
+        self._closed = False
         self._failure: Exception | None = None
         self._pause = 0.0
         self._next_try = 0.0
@@ -55,8 +56,15 @@ class Connections:
         return self.connect()
 
     def _give_back(self, connection: Connection) -> None:
-        if connection.is_usable and self._process == os.getpid():
-            self._idle.append(connection)
+        if self._process != os.getpid():
+            return
+        if not connection.is_usable:
+            connection.drop()
+            return
+        self._idle.append(connection)
+        if self._closed:  # while this one was under way
+            while self._idle:
+                self._idle.pop().drop()
 
     def connect(self) -> Connection:
         """A new connection, to a server that can be written to. Raises: NotConnectedError."""
@@ -126,5 +134,6 @@ class Connections:
             raise
 
     def close(self) -> None:
+        self._closed = True
         while self._idle:
             self._idle.pop().close()

@@ -1,0 +1,45 @@
+"""Connections to a database server: none is left open behind one who closes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sessiontracker_sql._sync.backend import ServerBackend
+
+
+def test_one_that_is_under_way_while_all_are_closed_is_closed_as_well(
+    backend: ServerBackend,
+) -> None:
+    connections = backend._connections
+    [connection] = connections._idle
+
+    def talk() -> Any:
+        now = yield from backend._server.clock()
+        backend.close()
+        return now
+
+    assert connections.hold(talk()) > 0
+    assert not connections._idle
+    assert not connection.is_usable
+
+
+def test_one_that_is_of_no_use_any_more_is_closed(backend: ServerBackend) -> None:
+    connections = backend._connections
+    [connection] = connections._idle
+    dropped: list[bool] = []
+    drop = connection.drop
+
+    def noted() -> None:
+        dropped.append(True)
+        drop()
+
+    connection.drop = noted  # type: ignore[method-assign]
+
+    def talk() -> Any:
+        now = yield from backend._server.clock()
+        drop()  # as by the server
+        return now
+
+    assert connections.hold(talk()) > 0
+    assert not connections._idle
+    assert dropped
