@@ -16,6 +16,7 @@ __all__ = ["AsyncConnection", "AsyncWorker", "connect", "sleep"]
 
 sleep = asyncio.sleep
 _CLOSING = 2.0  # s
+_OF_TRANSACTIONS = ("BEGIN", "COMMIT", "ROLLBACK")
 
 
 class AsyncConnection(Protocol):
@@ -91,6 +92,7 @@ class _PostgreSQLConnection:
         self._driver = driver
         self.own = driver.get_server_pid()
         self.prepares = False
+        self._prepared: dict[str, Any] = {}
         self._heard: asyncio.Queue[str | None] = asyncio.Queue()
 
     @property
@@ -101,10 +103,13 @@ class _PostgreSQLConnection:
         driver = self._driver
         try:
             if self.prepares:
-                return Answer(await driver.fetch(query.text, *query.arguments, timeout=timeout))
-            # Without a name it is gone with the transaction, as is what a pooler has lent.
-            statement = await driver.prepare(query.text, name="", timeout=timeout)
-            return Answer(await statement.fetch(*query.arguments, timeout=timeout))
+                statement = self._prepared.get(query.text)
+                if statement is None:
+                    statement = await driver.prepare(query.text, timeout=timeout)
+                    self._prepared[query.text] = statement
+                return Answer(await statement.fetch(*query.arguments, timeout=timeout))
+            async with asyncio.timeout(timeout):
+                return await self._ask_a_pooler(query)
         except (ValueError, OverflowError, TypeError) as error:  # which no column can hold
             raise ServerError("22000", str(error)) from error
         except (OSError, TimeoutError) as error:
@@ -119,6 +124,19 @@ class _PostgreSQLConnection:
         except BaseException:
             self.drop()  # whatever is under way in it
             raise
+
+    async def _ask_a_pooler(self, query: Query) -> Answer:
+        """As one transaction, for which a pooler lends the same connection: asyncpg parses a
+        statement in one round trip, and executes it in the next."""
+        driver = self._driver
+        if query.text in _OF_TRANSACTIONS:
+            await driver.execute(query.text)
+            return Answer(())
+        if driver.is_in_transaction():
+            statement = await driver.prepare(query.text, name="")
+            return Answer(await statement.fetch(*query.arguments))
+        async with driver.transaction():
+            return await self._ask_a_pooler(query)
 
     async def listen(self, channel: str) -> None:
         heard = self._heard
@@ -161,7 +179,8 @@ async def _connect_postgresql(options: ServerOptions) -> AsyncConnection:
             if driver.is_in_transaction():  # which a pool leaves open that resets nothing
                 await driver.execute("ROLLBACK")
             return _PostgreSQLConnection(driver)
-        connecting = {"timeout": options.timeout, **options.connect_args}
+        # Its own cache would leave named statements behind in what a pooler has lent.
+        connecting = {"timeout": options.timeout, "statement_cache_size": 0, **options.connect_args}
         return _PostgreSQLConnection(await asyncpg.connect(options.dsn, **connecting))
     except asyncpg.PostgresError as error:
         raise ServerError(error.sqlstate or "", str(error)) from error
