@@ -31,6 +31,7 @@ class Batch:
         self.commands: list[Command] = []
         self.packed: list[bytes] = []
         self.failures: dict[int, Exception] = {}
+        gathers = gathers and len(operations) > 1
         for indexes in gathered(operations) if gathers else each(operations):
             self._add(indexes)
         self.is_whole = not self.failures and all(asked.address for asked in operations)

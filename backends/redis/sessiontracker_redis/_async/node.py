@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
-from ..failures import needs_script, stale_error
+from ..failures import is_error, needs_script, stale_error
 from ..order import sendable
 from ..packing import LOADS, Command, with_scripts
 from ..packing import wire as wired
@@ -61,6 +61,9 @@ class AsyncNode:
 
         Scripts that the server did not know are sent to it, by ``until``.
         """
+        is_whole = len(replies) == len(commands) and not wire.lost
+        if is_whole and not any(map(is_error, replies)) and self.connections.keep(wire):
+            return replies
         try:
             unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
             if unknown and len(replies) == len(commands):
