@@ -168,7 +168,7 @@ class Owners(RuleBasedStateMachine):
         sent = self.sent[-1 - which % min(5, len(self.sent))]
         if not hasattr(sent.operation, "age"):
             return
-        before = dict(self.live)
+        before = self.alive()
         outcome = self.send(repeat(sent.operation, self.ms - sent.at + 1), sent)
         if isinstance(sent.operation, EndOwner):
             # Whoever began after it was first sent is none of its business.
