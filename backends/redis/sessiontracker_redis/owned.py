@@ -135,7 +135,7 @@ def items(
         except (NotASessionError, KeyError):
             continue
         if ms < session.meta.expires:
-            address = replace(owner, key=name.decode())
+            address = operations.Address(owner.type, owner.scope, name.decode())
             sessions.append(operations.Item(address, session.meta, session.payload, together))
     return sessions
 

@@ -48,10 +48,10 @@ local moved, payloads = {}, retention and retention > 0 and fields_of(PAYLOADS[A
 for field, head in pairs(heads) do
   if field ~= keep then
     gone[#gone + 1] = field
-    local record = parse(A, head)
-    if ms < record.expires then
+    if ms < unpack('>I7', head, 56) then
       count = count + 1
       if payloads then
+        local record = parse(A, head)
         record.version, record.write, record.updated = record.version + 1, id, ms
         record.expires = min(ms + retention, FOREVER)
         moved[field] = record
@@ -66,6 +66,7 @@ if not retention then
   for field, head in pairs(finished_heads) do
     if field ~= keep then
       finished_gone[#finished_gone + 1] = field
+      finished_heads[field] = nil
       if ms < unpack('>I7', head, 56) then
         count = count + 1
       end
@@ -76,30 +77,27 @@ if count == 0 then
   return { ENDED, 0 }
 end
 
--- The keys remember what was done to them, each by itself.
-local new_locks, locks_gone, seen = {}, {}, {}
-for _, fields in ipairs({ gone, finished_gone }) do
-  for _, field in ipairs(fields) do
-    local deed, time = deed_of(field)
-    local stored, record = locks[field], moved[field]
-    if not seen[field] and (stored or ms < time + REMEMBERED) then
-      local left = record or retention and finished_heads[field] and parse(F, finished_heads[field])
-      local kept = left and max(left.expires, left.updated + REMEMBERED) or 0
-      local text = with_deed(stored, deed or NO_ID, time or 0, kept)
-      if text then
-        new_locks[#new_locks + 1], new_locks[#new_locks + 2] = field, text
-      else
-        locks_gone[#locks_gone + 1] = field
-      end
-    end
-    seen[field] = true
-  end
-end
+-- A lock stays as long as what is left beside it, and as it may be asked about itself. Without one,
+-- all that is to be known of what was done to a key is that all were ended.
+local new_locks, locks_gone = {}, {}
 for field, stored in pairs(locks) do
   local deed, time = deed_of(field)
-  if not heads[field] and not finished_heads[field]
-    and not with_deed(stored, deed or NO_ID, time, 0) then
-    locks_gone[#locks_gone + 1] = field -- as all goes that need not be remembered
+  local till = 0
+  if moved[field] then
+    till = max(moved[field].expires, ms + REMEMBERED)
+  elseif finished_heads[field] then
+    local _, lasts = parse(F, finished_heads[field])
+    till = lasts
+  end
+  if field == keep and heads[field] then
+    local _, lasts = parse(A, heads[field])
+    till = max(till, lasts)
+  end
+  local text = with_deed(stored, deed or NO_ID, time, till)
+  if text then
+    new_locks[#new_locks + 1], new_locks[#new_locks + 2] = field, text
+  else
+    locks_gone[#locks_gone + 1] = field
   end
 end
 local new_heads, new_payloads = {}, {}
@@ -108,8 +106,12 @@ for field, record in pairs(moved) do
   new_heads[at + 1], new_heads[at + 2] = field, fixed(record) .. record.owner
   new_payloads[at + 1], new_payloads[at + 2] = field, payloads[field]
 end
-many('HDEL', A, gone)
-many('HDEL', PAYLOADS[A], gone)
+if heads[keep] then
+  many('HDEL', A, gone)
+  many('HDEL', PAYLOADS[A], gone)
+else
+  call('DEL', A, PAYLOADS[A])
+end
 many('HDEL', F, finished_gone)
 many('HDEL', PAYLOADS[F], finished_gone)
 many('HSET', F, new_heads)

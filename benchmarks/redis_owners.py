@@ -1,0 +1,180 @@
+"""Owners on Redis: all of an owner's sessions at once against one by one, what comes with a read,
+and how many bytes a session weighs: python -m benchmarks.redis_owners URL
+
+One by one is what redis-py does: each session a string, ended or read by a command of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from redis import Redis
+
+from sessiontracker.backend import BackendOptions, new_id, operations
+from sessiontracker.keys import new_scope, new_secret_key, parse_secret_key
+from sessiontracker_redis._sync.backend import RedisBackend
+from sessiontracker_redis.options import Options
+
+Address = operations.Address
+PAYLOAD = secrets.token_bytes(300)
+DAY = 86_400_000
+MANY = 1_000
+ROUNDS = 7
+READS = 1_500
+
+
+def main(url: str) -> None:
+    prefix = f"bench-{secrets.token_hex(4)}:"
+    client = Redis.from_url(url)
+    backend = RedisBackend(Options.of(BackendOptions("hot", url, {"prefix": prefix})))
+    backend.open()
+    try:
+        bench = Bench(backend, client, prefix)
+        bench.ending()
+        bench.reading()
+        bench.weighing()
+    finally:
+        backend.close()
+        for name in client.scan_iter(f"{prefix}*", count=1_000):
+            client.delete(name)
+        client.close()
+
+
+class Bench:
+    def __init__(self, backend: RedisBackend, client: Any, prefix: str) -> None:
+        self._backend = backend
+        self._client = client
+        self._prefix = prefix
+
+    def ask(self, *asked: operations.Operation) -> list[operations.Outcome]:
+        return self._backend.execute(asked)
+
+    def owner(self, sessions: int) -> Address:
+        """One who has so many."""
+        scope = new_scope()
+        addresses = [secret(scope) for _ in range(sessions)]
+        for first in range(0, sessions, 100):
+            self.ask(
+                *[
+                    operations.Start(address, new_id(), PAYLOAD, "alice", idle=DAY)
+                    for address in addresses[first : first + 100]
+                ]
+            )
+        return Address("login", scope, "")
+
+    def strings(self, sessions: int) -> list[str]:
+        """The names of so many sessions as redis-py would keep them."""
+        names = [f"{self._prefix}plain:{secrets.token_hex(16)}" for _ in range(sessions)]
+        pipe = self._client.pipeline(transaction=False)
+        for name in names:
+            pipe.set(name, PAYLOAD, px=DAY)
+        pipe.execute()
+        return names
+
+    # All of an owner's -----------------------------------------------------------
+
+    def ending(self) -> None:
+        client = self._client
+
+        def finish(name: str) -> None:
+            payload = client.get(name)
+            client.set(name + ":finished", payload, px=DAY)
+            client.delete(name)
+
+        self._compare("list_sessions", client.get, operations.ListOwner, 25)
+        self._compare("delete_all", client.delete, lambda a: operations.EndOwner(a, new_id()), 40)
+        self._compare("finish_all", finish, lambda a: operations.EndOwner(a, new_id(), DAY), 15)
+
+    def _compare(
+        self,
+        name: str,
+        one: Callable[[str], object],
+        all_: Callable[[Address], operations.Operation],
+        limit: int,
+    ) -> None:
+        times: list[tuple[float, float]] = []
+        for _ in range(ROUNDS):
+            names, owner = self.strings(MANY), self.owner(MANY)
+            one_by_one = timed(lambda names=names: [one(name) for name in names])
+            at_once = timed(lambda owner=owner: self.ask(all_(owner)))
+            times.append((one_by_one, at_once))
+            self.ask(operations.EndOwner(owner, new_id()))
+        ratio = statistics.median(each / once for each, once in times)
+        each, once = (statistics.median(column) * 1e3 for column in zip(*times, strict=True))
+        print(
+            f"{name:14} of {MANY}: one by one {each:7.1f} ms, at once {once:6.2f} ms: "
+            f"1/{ratio:.0f} (wanted: 1/{limit})"
+        )
+
+    # What comes with a read ------------------------------------------------------
+
+    def reading(self) -> None:
+        scopes = [new_scope(), new_scope()]
+        addresses = [secret(scope) for scope in scopes]
+        for address in addresses:
+            self.ask(operations.Start(address, new_id(), PAYLOAD, "alice", idle=DAY))
+        shared = Address("login", scopes[1], "")
+        self.ask(operations.WriteShared(shared, new_id(), 0, 0, PAYLOAD, DAY))
+        reads = [operations.Read(address, slide=True) for address in addresses]
+        times: list[list[float]] = [[], []]
+        for _ in range(READS):
+            for which, read in enumerate(reads):
+                times[which].append(timed(lambda read=read: self.ask(read)))
+        without, with_ = (statistics.median(each) * 1e6 for each in times)
+        print(
+            f"get            without shared state {without:.0f} µs, with {with_:.0f} µs: "
+            f"{with_ / without:.2f} (wanted: 1.3)"
+        )
+
+    # Bytes -----------------------------------------------------------------------
+
+    def weighing(self) -> None:
+        plain = self._weigh(MANY, lambda: [self.ask(*starts("", 100)) for _ in range(10)])
+        for sessions in (5, MANY):
+            sizes = [sessions] * (MANY // sessions)
+            owned = self._weigh(MANY, lambda sizes=sizes: [self.owner(size) for size in sizes])
+            print(
+                f"bytes          of a session, {sessions:5} an owner: {owned:.0f}, of a plain one "
+                f"{plain:.0f}: {owned - plain:+.0f} (wanted: +150)"
+            )
+
+    def _weigh(self, count: int, fill: Callable[[], object]) -> float:
+        before = self._client.info("memory")["used_memory"]
+        fill()
+        return (self._client.info("memory")["used_memory"] - before) / count
+
+
+def delete_all(owner: Address) -> operations.Operation:
+    return operations.EndOwner(owner, new_id())
+
+
+def finish_all(owner: Address) -> operations.Operation:
+    return operations.EndOwner(owner, new_id(), DAY)
+
+
+def secret(scope: str) -> Address:
+    """Where a session with a new secret key is."""
+    place = parse_secret_key(new_secret_key(scope), owned=bool(scope))
+    assert place is not None
+    return Address("login", *place)
+
+
+def starts(scope: str, count: int) -> list[operations.Operation]:
+    return [
+        operations.Start(secret(scope), new_id(), PAYLOAD, "alice", idle=DAY) for _ in range(count)
+    ]
+
+
+def timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
