@@ -48,14 +48,16 @@ def machine_long(session: nox.Session) -> None:
 @nox.session
 def soak(session: nox.Session) -> None:
     """10,000 increments by four processes of 25 tasks, for each store that processes share; on
-    MariaDB 2,000; and, on Redis, 200 by waiters of whom none is woken. PostgreSQL is one of the
-    tests' own; other database servers where the environment names them."""
+    MariaDB 2,000; and, on Redis, 200 by waiters of whom none is woken; and on a
+    PostgreSQL of the tests' own, whose connections are ended for a minute. Other database servers
+    where the environment names them."""
     install(session, "test")
     session.env["SESSIONTRACKER_SOAK"] = "1"
     tests = [
         "tests/test_processes.py",
         "backends/redis/tests/test_waiting.py",
         "backends/sql/tests/servers/test_increments.py",
+        "backends/sql/tests/servers/test_faults.py",
     ]
     session.run("pytest", *tests, "--timeout=0", *session.posargs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .talk import ServerError
+from .talk import NotConnectedError, ServerError
 
 __all__ = [
     "DONE_BY_ANOTHER",
@@ -10,6 +10,7 @@ __all__ = [
     "is_own",
     "is_passing",
     "is_stale",
+    "not_connected",
     "reason",
     "refusal",
 ]
@@ -40,6 +41,11 @@ _REFUSED = {
     "42P01": "the tables were dropped since the tracker opened: restore them, or open it again",
     "42703": "the tables were changed since the tracker opened: restore them",
 }
+
+
+def not_connected(code: str | None, error: Exception) -> ServerError | NotConnectedError:
+    """What it is called that no connection could be made because of ``error``."""
+    return NotConnectedError(error) if not code or is_lost(code) else ServerError(code, str(error))
 
 
 def is_lost(code: str) -> bool:

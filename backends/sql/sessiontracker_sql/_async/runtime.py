@@ -183,12 +183,11 @@ async def _connect_postgresql(options: ServerOptions) -> AsyncConnection:
         connecting = {"timeout": options.timeout, "statement_cache_size": 0, **options.connect_args}
         return _PostgreSQLConnection(await asyncpg.connect(options.dsn, **connecting))
     except asyncpg.PostgresError as error:
-        raise ServerError(error.sqlstate or "", str(error)) from error
+        raise sqlstates.not_connected(error.sqlstate, error) from error
     except (OSError, TimeoutError, ValueError, asyncpg.InterfaceError) as error:
         raise NotConnectedError(error) from error
     except _of_engine(options) as error:
-        code = getattr(error, "sqlstate", None)
-        raise (ServerError(code, str(error)) if code else NotConnectedError(error)) from error
+        raise sqlstates.not_connected(getattr(error, "sqlstate", None), error) from error
 
 
 # MariaDB and MySQL ------------------------------------------------------------

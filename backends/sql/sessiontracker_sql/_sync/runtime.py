@@ -169,9 +169,7 @@ def _connect_postgresql(options: ServerOptions) -> Connection:
             driver = psycopg.connect(options.dsn, **connecting)
         driver.autocommit = True
     except psycopg.Error as error:
-        if error.sqlstate:
-            raise ServerError(error.sqlstate, str(error)) from error
-        raise NotConnectedError(error) from error
+        raise sqlstates.not_connected(error.sqlstate, error) from error
     except (OSError, SQLAlchemyError) as error:
         raise NotConnectedError(error) from error
     driver.prepare_threshold = None
