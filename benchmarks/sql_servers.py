@@ -33,7 +33,7 @@ from sessiontracker import AsyncSessionTracker, Session
 from sessiontracker.backend import BackendOptions
 from sessiontracker_sql.server_options import ServerOptions
 
-PAYLOAD = os.urandom(300)
+PAYLOAD = os.urandom(150).hex().encode()
 TASKS = 64
 WARM_UP = 0.15  # s
 
@@ -52,6 +52,12 @@ UPDATE = f"UPDATE {NAME}bare SET version = version + 1, payload = "
 
 def key(task: int) -> bytes:
     return b"order-%d" % task
+
+
+def given(url: str, *values: bytes) -> Any:
+    """``values`` as a statement is given them: aiomysql takes no bytes beside a new PyMySQL."""
+    is_mysql = make_url(url).get_backend_name() != "postgresql"
+    return [value.decode("latin-1") for value in values] if is_mysql else values
 
 
 class Parcel(Session):
@@ -88,11 +94,13 @@ async def sqlalchemy(url: str) -> AsyncIterator[Contender]:
 
     async def get(task: int) -> None:
         async with engine.begin() as connection:
-            (await connection.execute(select, {"key": key(task)})).one()
+            [name] = given(url, key(task))
+            (await connection.execute(select, {"key": name})).one()
 
     async def update(task: int) -> None:
         async with engine.begin() as connection:
-            await connection.execute(update_it, {"payload": PAYLOAD, "key": key(task)})
+            payload, name = given(url, PAYLOAD, key(task))
+            await connection.execute(update_it, {"payload": payload, "key": name})
 
     yield get, update
     await engine.dispose()
@@ -129,12 +137,14 @@ async def bare(url: str) -> AsyncIterator[Contender]:
 
             async def get_row(task: int) -> Any:
                 async with mysql[task].cursor() as cursor:
-                    await cursor.execute(f"{SELECT}%s", (key(task),))
+                    await cursor.execute(f"{SELECT}%s", given(url, key(task)))
                     return await cursor.fetchone()
 
             async def update_row(task: int) -> Any:
                 async with mysql[task].cursor() as cursor:
-                    await cursor.execute(f"{UPDATE}%s WHERE id = %s", (PAYLOAD, key(task)))
+                    await cursor.execute(
+                        f"{UPDATE}%s WHERE id = %s", given(url, PAYLOAD, key(task))
+                    )
 
             yield get_row, update_row
 
@@ -176,7 +186,10 @@ async def prepare(url: str, *, drop: bool = False) -> None:
             )
             await connection.execute(
                 text(f"INSERT INTO {NAME}bare VALUES (:key, :payload, 1)"),
-                [{"key": key(task), "payload": PAYLOAD} for task in range(TASKS)],
+                [
+                    dict(zip(("key", "payload"), given(url, key(task), PAYLOAD), strict=True))
+                    for task in range(TASKS)
+                ],
             )
     await engine.dispose()
 

@@ -11,16 +11,18 @@ from sqlalchemy.dialects import mysql
 from sessiontracker.backend import BackendError, operations
 
 from . import error_numbers
+from .literals import KEY, any_of, at, literal, text
 from .optimistic import Change, Place, Row, read_row
+from .packing import Packing
 from .rows import ALL, COLUMNS, DUE, changed, columns_of, values_of
+from .saving import MySQLSaving
 from .schema import Tables
-from .talk import Query, ServerError, Talk
+from .talk import Answer, Query, ServerError, Talk
 from .versions import check_columns, refuse_to_create, usable
 
 __all__ = ["MySQL"]
 
 _OLDEST_MARIADB, _OLDEST_MYSQL = (10, 6), (8, 0)
-_KEY = ("`type`", "`scope`", "`key`")
 # A row that somebody has locked, or has made: what is done to the others stands.
 _LEFT_OUT = {error_numbers.LOCKED, error_numbers.DUPLICATE}
 _MOST_BYTES = 16 * 1024 * 1024
@@ -56,10 +58,10 @@ class MySQL:
         self._keys, self._schema = quote(tables.keys), quote(tables.schema)
         self._newest = len(tables.steps())
         self._most_bytes = _MOST_BYTES
-        names = self._names(COLUMNS)
-        bare = [f"IF({name} IS NULL, NULL, X'')" if "_payload" in name else name for name in names]
-        self._columns = ", ".join(names)
-        self._bare_columns = ", ".join(bare)
+        self._columns = ", ".join(self._names(COLUMNS))
+        self._packing = Packing(tables)
+        self._oldest = f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1)"
+        self._saving = MySQLSaving(self._keys, self._oldest)
 
     def _names(self, columns: Sequence[str]) -> list[str]:
         return [f"`{name}`" for name in columns]
@@ -103,29 +105,28 @@ class MySQL:
     def load(
         self, places: Sequence[Place], now: int | None, *, payloads: bool = True
     ) -> Talk[Mapping[Place, Row | str]]:
-        columns = self._columns if payloads else self._bare_columns
         # NOW is when the statement began, before its snapshot was taken.
         before = _us("NOW(6)") if now is None else str(now)
         after = _us("SYSDATE(6)") if now is None else str(now)
+        beside = [before, after, self._oldest, "revision"]
         answer = yield Query(
-            f"SELECT {before}, {after}, "
-            f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1), "
-            f"{', '.join(_KEY)}, revision, {columns} "
-            f"FROM (SELECT 1) one LEFT JOIN {self._keys} ON {_any_of(places)}"
+            f"SELECT {self._packing.select(beside, payloads=payloads)} "
+            f"FROM (SELECT 1) one LEFT JOIN {self._keys} ON {any_of(places)}"
         )
         found: dict[Place, Row | str] = {}
         clock = 0, 0
-        for before_us, after_us, oldest, *rest in answer.rows:
-            if oldest is None or oldest > self._newest:
-                usable(self.tables, oldest and (oldest, oldest))
-            clock = before_us, after_us
-            if rest[0] is None:
+        for packed in answer.rows:
+            (*times, still_for, revision), place, values = self._packing.read(packed)
+            if still_for is None or still_for > self._newest:
+                usable(self.tables, None if still_for is None else (still_for, still_for))
+            clock = times[0] or 0, times[1] or 0
+            if place[0] is None:
                 break
-            place = rest[0], rest[1], rest[2]
             try:
-                found[place] = read_row(place[2].decode(), rest[4:], rest[3], clock)
+                row: Row | str = read_row(place[2].decode(), values, revision, clock)
             except ValueError as error:
-                found[place] = str(error)
+                row = str(error)
+            found[place] = row
         for place in places:
             if place not in found:
                 found[place] = read_row("", (), None, clock)
@@ -134,14 +135,17 @@ class MySQL:
     def save(
         self, writes: Sequence[operations.Write], now: int | None
     ) -> Talk[dict[int, operations.Outcome]]:
-        """None: a statement says how many rows it changed, and not to what."""
-        yield from ()
-        return {}
+        clock = _ms("SYSDATE(6)") if now is None else str(now // 1000)
+        statements = self._saving.statements(writes, clock, self._newest)
+        if self._is_too_large(statements):
+            return {}
+        answer = yield from self._in_transaction(statements)
+        return self._saving.outcomes(answer.rows)
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
         in_time = f"{_ms('SYSDATE(6)') if now is None else now // 1000} < "
         statements = [self._written(change, f"{in_time}{change.until}") for change in changes]
-        if sum(map(len, statements)) + 1024 > self._most_bytes:
+        if self._is_too_large(statements):
             raise ServerError("1153", "these sessions are larger than max_allowed_packet")
         done: set[int] = set()
         if len(changes) == 1:
@@ -152,22 +156,31 @@ class MySQL:
                     raise
                 return done
             return {changes[0].revision} if answer.counts[0] == 1 else done
+        answer = yield from self._in_transaction(statements)
+        for change, count in zip(changes, answer.counts, strict=True):
+            if count == 1:
+                done.add(change.revision)
+        return done
+
+    def _is_too_large(self, statements: Sequence[str]) -> bool:
+        return sum(map(len, statements)) + 1024 > self._most_bytes
+
+    def _in_transaction(self, statements: Sequence[str]) -> Talk[Answer]:
+        """What they come to, all in one packet; one that is left out has changed no row."""
         todo = ["START TRANSACTION", *statements, "COMMIT"]
         counts: list[int] = []
+        rows: Sequence[Sequence[Any]] = ()
         while len(counts) < len(todo):
             try:
-                answer = yield Query(";".join(todo[len(counts) :]))
-                counts += answer.counts
+                rows, more = yield Query(";".join(todo[len(counts) :]))
+                counts += more
             except ServerError as error:
                 counts += error.counts
                 if error.code not in _LEFT_OUT or len(counts) == len(todo) - 1:
                     yield Query("ROLLBACK")
                     raise
                 counts.append(0)  # this row is left out; the others are yet to be written
-        for change, count in zip(changes, counts[1:-1], strict=True):
-            if count == 1:
-                done.add(change.revision)
-        return done
+        return Answer(rows, counts[1:-1])
 
     def _written(self, change: Change, in_time: str) -> str:
         row, key, old = change.row, change.key, change.old
@@ -176,16 +189,16 @@ class MySQL:
                 return "DO 0"
             values = [*change.place, change.revision, *values_of(key, change.due, ALL)]
             return (
-                f"INSERT INTO {self._keys} ({', '.join(_KEY)}, revision, {self._columns}) "
-                f"SELECT {', '.join(map(_literal, values))} FROM DUAL WHERE {in_time}"
+                f"INSERT INTO {self._keys} ({', '.join(KEY)}, revision, {self._columns}) "
+                f"SELECT {', '.join(map(literal, values))} FROM DUAL WHERE {in_time}"
             )
-        still = f"{_at(change.place)} AND revision = {row.revision} AND {in_time}"
+        still = f"{at(change.place)} AND revision = {row.revision} AND {in_time}"
         if key is None:
             return f"DELETE FROM {self._keys} WHERE {still}"
         groups = changed(old, key) | (DUE if change.due != row.due else 0)
         values = values_of(key, change.due, groups)
         sets = [
-            f"{name} = {_literal(value)}"
+            f"{name} = {literal(value)}"
             for name, value in zip(self._names(columns_of(groups)), values, strict=True)
         ]
         return (
@@ -197,10 +210,10 @@ class MySQL:
 
     def page(self, scan: operations.Scan, after: tuple[bytes, bytes]) -> Talk[Sequence[Any]]:
         """In two parts, since (scope, key) > (…) is not looked up in an index."""
-        scope, key = map(_literal, after)
+        scope, key = map(literal, after)
         select = (
-            f"SELECT {_us('NOW(6)')}, {', '.join(_KEY)}, {self._columns} FROM {self._keys} "
-            f"WHERE `type` = {_literal(scan.type.encode())}"
+            f"SELECT {self._packing.select([_us('NOW(6)')])} FROM {self._keys} "
+            f"WHERE `type` = {literal(scan.type.encode())}"
         )
         rows = list(
             (
@@ -216,23 +229,24 @@ class MySQL:
                 f"LIMIT {scan.limit - len(rows)}"
             )
             rows += answer.rows
-        return [(*row[:4], row[4:]) for row in rows]
+        read = map(self._packing.read, rows)
+        return [(now, *place, values) for (now,), place, values in read]
 
     def due(self, limit: int, now: int | None) -> Talk[Sequence[Place]]:
         ms = _ms("NOW(6)") if now is None else str(now // 1000)
         answer = yield Query(
-            f"SELECT {', '.join(_KEY)} FROM {self._keys} WHERE due <= {ms} "
+            f"SELECT {', '.join(KEY)} FROM {self._keys} WHERE due <= {ms} "
             f"ORDER BY due LIMIT {limit}"
         )
         return [(type, scope, key) for type, scope, key in answer.rows]
 
     def leave(self, places: Sequence[Place]) -> Talk[None]:
-        yield Query(f"UPDATE {self._keys} SET due = {operations.FOREVER} WHERE {_any_of(places)}")
+        yield Query(f"UPDATE {self._keys} SET due = {operations.FOREVER} WHERE {any_of(places)}")
 
     def holders(self, places: Sequence[Place]) -> Talk[Collection[int]]:
         answer = yield Query(
             f"SELECT lease_ticket FROM {self._keys} "
-            f"WHERE ({_any_of(places)}) AND lease_ticket IS NOT NULL"
+            f"WHERE ({any_of(places)}) AND lease_ticket IS NOT NULL"
         )
         return [ticket for (ticket,) in answer.rows]
 
@@ -262,7 +276,7 @@ class MySQL:
         for table in (self.tables.keys.name, self.tables.schema.name):
             answer = yield Query(
                 "SELECT COUNT(*) FROM information_schema.tables "
-                f"WHERE table_schema = DATABASE() AND table_name = {_text(table)}"
+                f"WHERE table_schema = DATABASE() AND table_name = {text(table)}"
             )
             present.append(bool(answer.rows[0][0]))
         if not any(present):
@@ -288,7 +302,7 @@ class MySQL:
     def _check_columns(self) -> Talk[None]:
         answer = yield Query(
             "SELECT CAST(column_name AS CHAR) FROM information_schema.columns "
-            f"WHERE table_schema = DATABASE() AND table_name = {_text(self.tables.keys.name)}"
+            f"WHERE table_schema = DATABASE() AND table_name = {text(self.tables.keys.name)}"
         )
         check_columns(self.tables.keys, {name for (name,) in answer.rows})
 
@@ -299,35 +313,3 @@ class MySQL:
     is_stale = staticmethod(error_numbers.is_stale)
     reason = staticmethod(error_numbers.reason)
     refusal = staticmethod(error_numbers.refusal)
-
-
-def _literal(value: bytes | int | None) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, bytes):
-        return f"X'{value.hex()}'"
-    if not -(2**63) <= value < 2**63:
-        raise ServerError("1264", f"{value} is out of a column's range")
-    return str(value)
-
-
-def _text(name: str) -> str:
-    return f"CONVERT(X'{name.encode().hex()}' USING utf8mb4)"
-
-
-def _at(place: Sequence[bytes]) -> str:
-    """A condition on as much of the primary key as ``place`` has."""
-    return " AND ".join(
-        f"{name} = {_literal(part)}" for name, part in zip(_KEY, place, strict=False)
-    )
-
-
-def _any_of(places: Sequence[Place]) -> str:
-    """A condition that the primary key is looked up by: (a, b, c) IN (…) is not, everywhere."""
-    within: dict[tuple[bytes, bytes], list[bytes]] = {}
-    for type, scope, key in places:
-        within.setdefault((type, scope), []).append(key)
-    return " OR ".join(
-        f"({_at(scope)} AND `key` IN ({', '.join(map(_literal, keys))}))"
-        for scope, keys in within.items()
-    )

@@ -28,7 +28,7 @@ from .rows import (
     columns_of,
     values_of,
 )
-from .saving import Saving
+from .saving import PostgreSQLSaving
 from .schema import Tables
 from .talk import Query, ServerError, Talk
 from .versions import check_columns, refuse_to_create, usable
@@ -77,7 +77,7 @@ class PostgreSQL:
         self._newest = len(tables.steps())
         self.channel = f"{tables.keys.fullname}_wake"[-63:]
         oldest = f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1)"
-        self._saving = Saving(self._keys, _ms("clock_timestamp()"), oldest)
+        self._saving = PostgreSQLSaving(self._keys, _ms("clock_timestamp()"), oldest)
         # `now()` is when the transaction began, before its snapshot was taken.
         self._clock = (
             f"SELECT coalesce($1::bigint, {_us('now()')}) AS before, "
@@ -289,10 +289,15 @@ class PostgreSQL:
 
     def _version(self) -> Talk[int]:
         """The version of the tables; 0 if there are none."""
-        present: list[bool] = []
-        for table in (self._keys, self._schema):
-            answer = yield Query("SELECT to_regclass($1::text) IS NOT NULL", (table,))
-            present.append(bool(answer.rows[0][0]))
+        present: Sequence[bool] = ()
+        for _ in range(2):  # the first time, another may be about to commit that it made them
+            answer = yield Query(
+                "SELECT to_regclass($1::text) IS NOT NULL, to_regclass($2::text) IS NOT NULL",
+                (self._keys, self._schema),
+            )
+            present = answer.rows[0]
+            if all(present) or not any(present):
+                break
         if not any(present):
             return 0
         found = None

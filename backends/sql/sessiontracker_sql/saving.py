@@ -1,7 +1,7 @@
-"""PostgreSQL: a session saved by one statement, without being read before.
+"""A session saved in one round trip, without being read before.
 
 By far the most frequent change is that of a session that nobody has locked, by somebody who
-says exactly what it was when it was read. Where the row bears that out, one statement decides
+says exactly what it was when it was read. Where the row bears that out, the server decides
 and writes, as `machine.apply` would; wherever it does not, the row is read and the machine
 says why.
 """
@@ -9,13 +9,15 @@ says why.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sessiontracker.backend import new_id, operations
 
+from .literals import any_of, at, literal
 from .optimistic import place_of
 from .talk import Query, Talk
 
-__all__ = ["Saving", "is_simple"]
+__all__ = ["MySQLSaving", "PostgreSQLSaving", "is_simple"]
 
 _META = (
     "life", "version", "write", "owner", "started", "updated", "slid", "idle", "ends", "expires",
@@ -33,8 +35,8 @@ def is_simple(operation: operations.Operation) -> bool:
     )
 
 
-class Saving:
-    """The statement. ``ms`` is the clock, in ms; ``oldest`` what says who may use the tables."""
+class PostgreSQLSaving:
+    """One statement. ``ms`` is the clock, in ms; ``oldest`` what says who may use the tables."""
 
     def __init__(self, keys: str, ms: str, oldest: str) -> None:
         given = {
@@ -73,13 +75,60 @@ class Saving:
         """The outcomes of those that are done, by their ids; the others are as they were."""
         given = zip(*map(_given, writes), strict=True)
         answer = yield Query(self._text, (now, newest, *given))
-        saved: dict[int, operations.Outcome] = {}
-        for life, version, write, owner, started, updated, slid, idle, ends, expires in answer.rows:
-            meta = operations.Meta(
-                life, version, write, owner.decode(), started, updated, slid, idle, ends, expires
+        return _saved(answer.rows)
+
+
+class MySQLSaving:
+    """A statement a row, and one that says what they left: to be one transaction. ``ms`` is the
+    clock, in ms; ``oldest`` what says who may use the tables."""
+
+    def __init__(self, keys: str, oldest: str) -> None:
+        metas = [f"`active_{name}`" for name in _META]
+        expires = "IF(`active_idle` = 0, `active_ends`, LEAST(@now + `active_idle`, `active_ends`))"
+        whole = " AND ".join(f"{name} IS NOT NULL" for name in (*metas, "`active_payload`"))
+        self._update = (
+            f"UPDATE {keys} SET revision = {{revision}}, `active_payload` = {{payload}}, "
+            "`active_version` = {version} + 1, `active_write` = {id}, "
+            f"`active_updated` = @now, `active_slid` = @now, `active_expires` = {expires}, "
+            f"`due` = LEAST(`due`, {expires}), "
+            "`deed_id` = {id}, `deed_time` = GREATEST(@now, IFNULL(`deed_time`, 0)) "
+            "WHERE {at} AND `active_life` = {life} AND `active_version` = {version} "
+            f"AND `active_write` = {{write}} AND `lease_ticket` IS NULL AND {whole} "
+            # The clock once more, when the row is locked
+            f"AND {{clock}} < `active_expires` AND {oldest} <= {{newest}}"
+        ).replace("@now", _NOW)
+        self._select = f"SELECT {', '.join(metas)} FROM {keys} WHERE ({{at}}) AND `active_write` IN"
+
+    def statements(self, writes: Sequence[operations.Write], clock: str, newest: int) -> list[str]:
+        """Raises: ServerError where a number is none that a column can hold."""
+        places = [place_of(write.address) for write in writes]
+        updates = [
+            self._update.format(
+                revision=new_id(), payload=literal(write.payload), id=literal(write.id),
+                at=at(place), life=literal(write.stamp.life), version=literal(write.stamp.version),
+                write=literal(write.stamp.write), clock=clock, newest=newest,
             )
-            saved[write] = operations.Saved(meta)
-        return saved
+            for place, write in zip(places, writes, strict=True)
+        ]  # fmt: skip
+        ids = ", ".join(str(write.id) for write in writes)
+        select = f"{self._select.format(at=any_of(places))} ({ids})"
+        return [f"SET {_NOW} = {clock}", *updates, select]
+
+    def outcomes(self, rows: Sequence[Sequence[Any]]) -> dict[int, operations.Outcome]:
+        return _saved(rows)
+
+
+_NOW = "@sessiontracker_now"
+
+
+def _saved(rows: Sequence[Sequence[Any]]) -> dict[int, operations.Outcome]:
+    saved: dict[int, operations.Outcome] = {}
+    for life, version, write, owner, started, updated, slid, idle, ends, expires in rows:
+        meta = operations.Meta(
+            life, version, write, owner.decode(), started, updated, slid, idle, ends, expires
+        )
+        saved[write] = operations.Saved(meta)
+    return saved
 
 
 def _given(write: operations.Write) -> tuple[object, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from ssl import SSLContext
 from typing import Any
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from sessiontracker.backend import BackendOptions, ConfigurationError, mask
 
+from .mysql_tls import TLS, tls_context
 from .options import check_clock, check_create_tables, check_table_prefix, check_timeout
 
 __all__ = ["SERVERS", "ServerOptions", "kind_of", "need_driver"]
@@ -39,7 +41,8 @@ _OF_POSTGRESQL = {
 class ServerOptions(Struct, frozen=True, kw_only=True):
     """A server, and how to use it.
 
-    ``connect_args``: what the driver is given beside the ``url`` when it connects. ``timeout``:
+    ``connect_args``: what the driver is given beside the ``url`` when it connects. ``tls``: what
+    the ``url`` of MariaDB or MySQL said of it, which is PostgreSQL's driver's to read. ``timeout``:
     for how many seconds an answer is waited for. ``listen_url``: where to listen for hints,
     if a pooler is in between. ``schema``: where the tables are, if not where the search path
     has them. ``engine``: SQLAlchemy's, which makes the connections. ``clock``: µs since 1970,
@@ -49,6 +52,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     where: str
     url: URL
     connect_args: Mapping[str, Any] = {}
+    tls: SSLContext | None = None
     listen_url: URL | None = None
     engine: Any = None
     timeout: float = 5.0
@@ -77,6 +81,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
             "user": url.username,
             "password": url.password,
             "database": url.database,
+            "ssl": self.tls,
             **url.query,
         }
         return {name: value for name, value in named.items() if value is not None}
@@ -106,6 +111,9 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
             if name in url.query:
                 settings.setdefault(name, url.query[name])
                 url = url.difference_update_query([name])
+        if kind == "mysql":
+            settings["tls"] = tls_context(f"{where}.url", url.query)
+            url = url.difference_update_query(TLS)
         for name, check in _CHECKS.items():
             if name in settings:
                 settings[name] = check(f"{where}.{name}", settings[name])

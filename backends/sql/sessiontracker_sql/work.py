@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 from typing import NamedTuple
 
 from sessiontracker.backend import BackendError, operations
 
-from .optimistic import Batch, Change
+from .optimistic import Batch, Change, Place
 from .saving import is_simple
 from .server import Server
 from .talk import LostError, Pause, ServerError, Talk
@@ -70,7 +70,7 @@ def carry_out(
 
 def _save(server: Server, batch: Batch, clock: Clock) -> Talk[None]:
     """Have the simplest steps done first, as far as they are as simple as they look."""
-    writes = batch.alone(is_simple)
+    writes = dict(_as_much_as_fits(batch.alone(is_simple)))
     if not writes:
         return
     try:
@@ -84,6 +84,17 @@ def _save(server: Server, batch: Batch, clock: Clock) -> Talk[None]:
         for place, write in writes.items():
             if write.id in saved:
                 batch.give_up([place], saved[write.id])
+
+
+def _as_much_as_fits(
+    writes: Mapping[Place, operations.Write],
+) -> Iterator[tuple[Place, operations.Write]]:
+    size = 0
+    for place, write in writes.items():
+        size += len(write.payload)
+        if size > _MOST_BYTES:
+            return
+        yield place, write
 
 
 class _Writing:

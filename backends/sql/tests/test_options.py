@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from sessiontracker.backend import BackendOptions, Capability, ConfigurationError
 from sessiontracker_sql import plugin
 from sessiontracker_sql.options import Options
+from sessiontracker_sql.server_options import ServerOptions
 
 
 def given(url: str | None, **options: Any) -> BackendOptions:
@@ -79,6 +82,8 @@ def test_what_is_left_out_has_a_default() -> None:
             r"backends\.hot\.colour: there is no such option",
         ),
         ("postgresql://app@db/app?timeout=soon", {}, r"backends\.hot\.timeout"),
+        ("mysql://app@db/app?ssl=perhaps", {}, r"backends\.hot\.url: ssl=perhaps is neither"),
+        ("mysql://app@db/app?ssl_ca=/nowhere.pem", {}, r"hot\.url: a certificate or key cannot"),
         ("postgresql://app@db/app", {"connect_args": "ssl"}, "no table of what the driver takes"),
         (
             "postgresql://app@db/app",
@@ -116,3 +121,27 @@ def test_the_plugin_declares_what_it_can() -> None:
         for url in ("postgresql://app@db/app", "mysql://app@db/app", "mariadb://app@db/app"):
             on_server = role.capabilities_of(BackendOptions("ledger", url))
             assert on_server == set(Capability) - {Capability.OWNERS}
+
+
+def test_tls_is_asked_for_in_the_url(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    of_client = authority.issue_cert("app@example.org")
+    of_client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    url = f"mysql://app@db/app?charset=utf8mb4&ssl_ca={tmp_path}/ca.pem&ssl_cert={tmp_path}/client.pem"
+    options = ServerOptions.of(given(url))
+    tls = options.where_to_connect.pop("ssl")
+    assert isinstance(tls, ssl.SSLContext)
+    assert tls.check_hostname
+    assert tls.verify_mode is ssl.CERT_REQUIRED
+    assert set(options.where_to_connect) == {"host", "user", "database", "charset", "ssl"}
+    lenient = ServerOptions.of(given(f"{url}&ssl_check_hostname=false")).tls
+    assert lenient is not None
+    assert not lenient.check_hostname
+    assert lenient.verify_mode is ssl.CERT_REQUIRED
+    for without in ("mysql://app@db/app", "mysql://app@db/app?ssl=false"):
+        assert "ssl" not in ServerOptions.of(given(without)).where_to_connect
+    # libpq's own words are its drivers' to read.
+    assert (
+        "sslmode=verify-full" in ServerOptions.of(given("postgresql://db/?sslmode=verify-full")).dsn
+    )
