@@ -311,7 +311,7 @@ class Sentinels:
         )
         config = (
             f"sentinel monitor {self.name} 127.0.0.1 {primary.port} 2\n"
-            f"sentinel down-after-milliseconds {self.name} 500\n"
+            f"sentinel down-after-milliseconds {self.name} 1000\n"
             f"sentinel failover-timeout {self.name} 3000\n"
         )
         if self._password:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -175,6 +176,17 @@ def test_a_client_that_sentinels_made(
         backend.close()
         assert client.ping()
     known.close()
+
+
+async def test_none_is_forgotten_that_did_not_answer(sentinels: Sentinels, open_async: Any) -> None:
+    """Also where several connections are made at once."""
+    backend = await open_async(sentinels.url)
+    known = backend._pools._sentinel
+    before = set(known.sentinels)
+    known.sentinels[0].connection_pool.connection_kwargs["port"] = 1
+    await known.sentinels[0].connection_pool.disconnect()
+    await asyncio.gather(*(known.discover_master(sentinels.name) for _ in range(4)))
+    assert set(known.sentinels) == before
 
 
 async def test_sentinels_async(well: Sentinels, open_async: Any, address: Address) -> None:

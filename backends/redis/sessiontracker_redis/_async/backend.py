@@ -56,14 +56,21 @@ class AsyncRedisBackend(AsyncBackend):
 
     async def open(self) -> None:
         try:
+            await self._find()
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, NotConnectedError):
+                raise raised(error.error, self._where) from error.error
+            raise
+
+    async def _find(self) -> None:
+        """Raises: BackendError, NotConnectedError."""
+        await self._topology.open()
+        if await self._check() and not isinstance(self._topology, AsyncCluster):
+            await self._topology.close()
+            self._topology = AsyncCluster(self._pools, self._options)
             await self._topology.open()
-            if await self._check() and not isinstance(self._topology, AsyncCluster):
-                await self._topology.close()
-                self._topology = AsyncCluster(self._pools, self._options)
-                await self._topology.open()
-                await self._check()
-        except NotConnectedError as error:
-            raise raised(error.error, self._where) from error.error
+            await self._check()
 
     async def _check(self) -> bool:
         """Whether the servers are of a cluster. Raises: BackendError, NotConnectedError."""

@@ -42,7 +42,6 @@ AsyncRedisCluster: Any = redis_asyncio.RedisCluster
 AsyncConnectionPool: Any = redis_asyncio.ConnectionPool
 AsyncConnection = Any
 AsyncRetry: Any = redis_retry.Retry
-AsyncSentinel: Any = redis_sentinel.Sentinel
 AsyncSentinelConnectionPool: Any = redis_sentinel.SentinelConnectionPool
 parse_url: Any = redis_connection.parse_url
 
@@ -50,6 +49,19 @@ sleep = asyncio.sleep
 T = TypeVar("T")
 
 CLIENT = "redis.asyncio.Redis"
+
+
+class AsyncSentinel(redis_sentinel.Sentinel):
+    """Asks the sentinels for one at a time: redis-py sorts its list of them when they answer, and
+    where two do so at once, it loses some."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._asking = asyncio.Lock()
+
+    async def discover_master(self, service_name: str) -> Any:
+        async with self._asking:
+            return await super().discover_master(service_name)
 
 
 class AsyncPrimaryConnection(redis_sentinel.SentinelManagedConnection):

@@ -57,14 +57,21 @@ class RedisBackend(Backend):
 
     def open(self) -> None:
         try:
+            self._find()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, NotConnectedError):
+                raise raised(error.error, self._where) from error.error
+            raise
+
+    def _find(self) -> None:
+        """Raises: BackendError, NotConnectedError."""
+        self._topology.open()
+        if self._check() and not isinstance(self._topology, Cluster):
+            self._topology.close()
+            self._topology = Cluster(self._pools, self._options)
             self._topology.open()
-            if self._check() and not isinstance(self._topology, Cluster):
-                self._topology.close()
-                self._topology = Cluster(self._pools, self._options)
-                self._topology.open()
-                self._check()
-        except NotConnectedError as error:
-            raise raised(error.error, self._where) from error.error
+            self._check()
 
     def _check(self) -> bool:
         """Whether the servers are of a cluster. Raises: BackendError, NotConnectedError."""

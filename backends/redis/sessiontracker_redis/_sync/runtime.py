@@ -44,13 +44,25 @@ RedisCluster: Any = redis.RedisCluster
 ConnectionPool: Any = redis.ConnectionPool
 Connection = Any
 Retry: Any = redis_retry.Retry
-Sentinel: Any = redis_sentinel.Sentinel
 SentinelConnectionPool: Any = redis_sentinel.SentinelConnectionPool
 parse_url: Any = redis_connection.parse_url
 
 T = TypeVar("T")
 CLIENT = "redis.Redis"
 _STOPPING = 5.0  # s
+
+
+class Sentinel(redis_sentinel.Sentinel):
+    """Asks the sentinels for one at a time: redis-py sorts its list of them when they answer, and
+    where two do so at once, it loses some."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._asking = threading.Lock()
+
+    def discover_master(self, service_name: str) -> Any:
+        with self._asking:
+            return super().discover_master(service_name)  # type: ignore[no-untyped-call]
 
 
 class PrimaryConnection(redis_sentinel.SentinelManagedConnection):
