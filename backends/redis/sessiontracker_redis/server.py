@@ -22,7 +22,7 @@ def check(info: bytes, where: str) -> bool:
             f"{where}: the server is Redis {version}: 6.2 is the oldest that can be used"
         )
     policy = said.get("maxmemory_policy", "")
-    if policy.startswith("allkeys-"):
+    if policy.startswith(("allkeys-", "volatile-")):  # nearly all of our keys have a timeout
         _log.warning(
             "%s: the server's maxmemory-policy is %s, so that it may drop sessions and locks "
             "at any time: set it to noeviction",

@@ -425,10 +425,15 @@ def test_a_server_that_is_loading(
     assert server.connections() < 20  # nobody connects again and again meanwhile
 
 
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_a_policy_that_evicts_is_a_warning(
-    open_backend: OpenBackend, admin: Redis, url: str, caplog: pytest.LogCaptureFixture
+    open_backend: OpenBackend,
+    admin: Redis,
+    url: str,
+    caplog: pytest.LogCaptureFixture,
+    policy: str,
 ) -> None:
-    admin.config_set("maxmemory-policy", "allkeys-lru")
+    admin.config_set("maxmemory-policy", policy)
     try:
         open_backend(url)
     finally:
