@@ -1,4 +1,4 @@
-"""MariaDB and MySQL: values within a statement, which nothing can be smuggled into."""
+"""MariaDB and MySQL: values within a statement, which nothing can be smuggled into; the clock."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from collections.abc import Sequence
 from .optimistic import Place
 from .talk import ServerError
 
-__all__ = ["KEY", "any_of", "at", "literal", "text"]
+__all__ = ["KEY", "any_of", "at", "literal", "ms", "text", "us"]
 
 KEY = ("`type`", "`scope`", "`key`")
+
+
+def us(moment: str) -> str:
+    return f"CAST(UNIX_TIMESTAMP({moment}) * 1000000 AS SIGNED)"
+
+
+def ms(moment: str) -> str:
+    return f"CAST(UNIX_TIMESTAMP({moment}) * 1000 AS SIGNED)"
 
 
 def literal(value: bytes | int | None) -> str:

@@ -35,7 +35,6 @@ def migrate(cursor: sqlite3.Cursor, statements: Statements, *, create: bool) -> 
             cursor.execute(ddl)
         cursor.execute(statements.note_version, (step, tables.oldest))
     check_columns(tables.keys, _columns(cursor, tables.keys.name))
-    assert tables.owners is not None
     check_columns(tables.owners, _columns(cursor, tables.owners.name))
     cursor.execute(statements.rewrite_version)
 

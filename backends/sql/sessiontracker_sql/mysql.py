@@ -11,7 +11,8 @@ from sqlalchemy.dialects import mysql
 from sessiontracker.backend import BackendError, operations
 
 from . import error_numbers
-from .literals import KEY, any_of, at, literal, text
+from .literals import KEY, any_of, at, literal, ms, text, us
+from .mysql_owners import MySQLOwners
 from .optimistic import Change, Place, Row, read_row
 from .packing import Packing
 from .rows import ALL, COLUMNS, DUE, changed, columns_of, values_of
@@ -36,14 +37,6 @@ _SETTINGS = (
 )
 
 
-def _us(moment: str) -> str:
-    return f"CAST(UNIX_TIMESTAMP({moment}) * 1000000 AS SIGNED)"
-
-
-def _ms(moment: str) -> str:
-    return f"CAST(UNIX_TIMESTAMP({moment}) * 1000 AS SIGNED)"
-
-
 class MySQL:
     """The statements, for tables of this name. Values stand in them as numbers and as bytes in
     hexadecimal, which nothing can be smuggled into, and which no character set changes."""
@@ -62,6 +55,7 @@ class MySQL:
         self._packing = Packing(tables)
         self._oldest = f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1)"
         self._saving = MySQLSaving(self._keys, self._oldest)
+        self.owners = MySQLOwners(tables, self._keys, quote(tables.owners), self._oldest)
 
     def _names(self, columns: Sequence[str]) -> list[str]:
         return [f"`{name}`" for name in columns]
@@ -97,7 +91,7 @@ class MySQL:
         return True
 
     def clock(self) -> Talk[int]:
-        answer = yield Query(f"SELECT {_us('SYSDATE(6)')}")
+        answer = yield Query(f"SELECT {us('SYSDATE(6)')}")
         return int(answer.rows[0][0])
 
     # Batches ---------------------------------------------------------------------
@@ -106,8 +100,8 @@ class MySQL:
         self, places: Sequence[Place], now: int | None, *, payloads: bool = True
     ) -> Talk[Mapping[Place, Row | str]]:
         # NOW is when the statement began, before its snapshot was taken.
-        before = _us("NOW(6)") if now is None else str(now)
-        after = _us("SYSDATE(6)") if now is None else str(now)
+        before = us("NOW(6)") if now is None else str(now)
+        after = us("SYSDATE(6)") if now is None else str(now)
         beside = [before, after, self._oldest, "revision"]
         answer = yield Query(
             f"SELECT {self._packing.select(beside, payloads=payloads)} "
@@ -135,7 +129,7 @@ class MySQL:
     def save(
         self, writes: Sequence[operations.Write], now: int | None
     ) -> Talk[dict[int, operations.Outcome]]:
-        clock = _ms("SYSDATE(6)") if now is None else str(now // 1000)
+        clock = ms("SYSDATE(6)") if now is None else str(now // 1000)
         statements = self._saving.statements(writes, clock, self._newest)
         if self._is_too_large(statements):
             return {}
@@ -143,7 +137,7 @@ class MySQL:
         return self._saving.outcomes(answer.rows)
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
-        in_time = f"{_ms('SYSDATE(6)') if now is None else now // 1000} < "
+        in_time = f"{ms('SYSDATE(6)') if now is None else now // 1000} < "
         statements = [self._written(change, f"{in_time}{change.until}") for change in changes]
         if self._is_too_large(statements):
             raise ServerError("1153", "these sessions are larger than max_allowed_packet")
@@ -212,7 +206,7 @@ class MySQL:
         """In two parts, since (scope, key) > (…) is not looked up in an index."""
         scope, key = map(literal, after)
         select = (
-            f"SELECT {self._packing.select([_us('NOW(6)')])} FROM {self._keys} "
+            f"SELECT {self._packing.select([us('NOW(6)')])} FROM {self._keys} "
             f"WHERE `type` = {literal(scan.type.encode())}"
         )
         rows = list(
@@ -233,9 +227,9 @@ class MySQL:
         return [(now, *place, values) for (now,), place, values in read]
 
     def due(self, limit: int, now: int | None) -> Talk[Sequence[Place]]:
-        ms = _ms("NOW(6)") if now is None else str(now // 1000)
+        by = ms("NOW(6)") if now is None else str(now // 1000)
         answer = yield Query(
-            f"SELECT {', '.join(KEY)} FROM {self._keys} WHERE due <= {ms} "
+            f"SELECT {', '.join(KEY)} FROM {self._keys} WHERE due <= {by} "
             f"ORDER BY due LIMIT {limit}"
         )
         return [(type, scope, key) for type, scope, key in answer.rows]
@@ -266,7 +260,6 @@ class MySQL:
                 except ServerError as error:
                     if error.code not in error_numbers.DONE_BY_ANOTHER:
                         raise
-            yield from self._check_columns()
             yield from self._note(step + 1)
         yield from self._check_columns()
 
@@ -300,11 +293,12 @@ class MySQL:
         )
 
     def _check_columns(self) -> Talk[None]:
-        answer = yield Query(
-            "SELECT CAST(column_name AS CHAR) FROM information_schema.columns "
-            f"WHERE table_schema = DATABASE() AND table_name = {text(self.tables.keys.name)}"
-        )
-        check_columns(self.tables.keys, {name for (name,) in answer.rows})
+        for table in (self.tables.keys, self.tables.owners):
+            answer = yield Query(
+                "SELECT CAST(column_name AS CHAR) FROM information_schema.columns "
+                f"WHERE table_schema = DATABASE() AND table_name = {text(table.name)}"
+            )
+            check_columns(table, {name for (name,) in answer.rows})
 
     # Errors ----------------------------------------------------------------------
 

@@ -21,10 +21,21 @@ from sessiontracker.backend import BackendError, machine, new_id, operations, st
 
 from .rows import decode
 
-__all__ = ["Batch", "Change", "Place", "Row", "change_of", "lapses", "read_row"]
+__all__ = [
+    "LATEST",
+    "Batch",
+    "Change",
+    "Place",
+    "Row",
+    "change_of",
+    "lapse_of",
+    "lapses",
+    "place_of",
+    "read_row",
+]
 
 _apply = machine.apply
-_LATEST = 1_000
+LATEST = 1_000
 """How long, in ms, a decision may take to be written."""
 
 Place = tuple[bytes, bytes, bytes]
@@ -73,22 +84,28 @@ def read_row(name: str, values: Sequence[Any], revision: int | None, clock: tupl
 
 def lapses(row: Row) -> int:
     """When, in ms, the first thing in ``row`` lapses that had not before it was read."""
-    ms = row.before // 1000
     first = operations.FOREVER
     for key in row.slot.keys.values():
-        active, finished, lock = key.active, key.finished, key.lock
-        if active is not None and ms < active.meta.expires < first:
-            first = active.meta.expires
-        if finished is not None and ms < finished.meta.expires < first:
-            first = finished.meta.expires
-        if lock is not None and lock.lease is not None and ms < lock.lease.until < first:
-            first = lock.lease.until
+        first = lapse_of(key, row.before // 1000)
+    return first
+
+
+def lapse_of(key: state.Key, ms: int) -> int:
+    """When, in ms, the first thing of ``key`` lapses that has not at ``ms``."""
+    first = operations.FOREVER
+    active, finished, lock = key.active, key.finished, key.lock
+    if active is not None and ms < active.meta.expires < first:
+        first = active.meta.expires
+    if finished is not None and ms < finished.meta.expires < first:
+        first = finished.meta.expires
+    if lock is not None and lock.lease is not None and ms < lock.lease.until < first:
+        first = lock.lease.until
     return first
 
 
 def change_of(place: Place, name: str, row: Row, after: state.Slot, due: int) -> Change:
     """What is to be written for ``row`` to become ``after``, and to be due at ``due``."""
-    until = min(lapses(row), row.after // 1000 + _LATEST)
+    until = min(lapses(row), row.after // 1000 + LATEST)
     wake = state.claimed(row.slot, after, name)
     return Change(place, row, after.keys.get(name), due, new_id(), until, wake)
 

@@ -36,12 +36,6 @@ _CAPABILITIES = frozenset(
 )
 
 
-def _lacks(options: BackendOptions) -> frozenset[Capability]:
-    """What a database has not, which others have."""
-    on_server = kind_of(options) is not None
-    return frozenset({Capability.OWNERS}) if on_server else frozenset()
-
-
 def _open_async(options: BackendOptions) -> AsyncBackend:
     if kind_of(options) is None:
         return AsyncThreadedBackend(SQLiteStore(Options.of(options)))
@@ -66,7 +60,6 @@ def sessiontracker_storage() -> StoragePlugin:
         open_sync=_open_sync,
         api_version=1,
         capabilities=_CAPABILITIES,
-        lacks=_lacks,
         ddl=ddl,
     )
 
@@ -79,6 +72,5 @@ def sessiontracker_locking() -> LockingPlugin:
         open_sync=_open_sync,
         api_version=1,
         capabilities=_CAPABILITIES,
-        lacks=_lacks,
         ddl=ddl,
     )

@@ -12,6 +12,7 @@ from sessiontracker.backend import BackendError, operations, state
 
 from . import sqlstates
 from .optimistic import Change, Place, Row, read_row
+from .postgresql_owners import PostgreSQLOwners
 from .rows import (
     ACTIVE,
     ALL,
@@ -83,6 +84,14 @@ class PostgreSQL:
             f"SELECT coalesce($1::bigint, {_us('now()')}) AS before, "
             f"coalesce($1::bigint, {_us('clock_timestamp()')}) AS after, "
             f"{oldest} AS oldest"
+        )
+        self.owners = PostgreSQLOwners(
+            tables,
+            self._keys,
+            quote(tables.owners),
+            self._clock,
+            _ms("clock_timestamp()"),
+            self.channel,
         )
         self._load = self._loading(COLUMNS)
         bare = [
@@ -320,12 +329,14 @@ class PostgreSQL:
         )
 
     def _check_columns(self) -> Talk[None]:
-        answer = yield Query(
-            "SELECT attname::text FROM pg_attribute "
-            "WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped",
-            (self._keys,),
-        )
-        check_columns(self.tables.keys, {name for (name,) in answer.rows})
+        quote = self._dialect.identifier_preparer.format_table
+        for table in (self.tables.keys, self.tables.owners):
+            answer = yield Query(
+                "SELECT attname::text FROM pg_attribute "
+                "WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped",
+                (quote(table),),
+            )
+            check_columns(table, {name for (name,) in answer.rows})
 
     # Errors ----------------------------------------------------------------------
 

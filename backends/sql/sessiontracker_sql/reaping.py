@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sessiontracker.backend import new_id, operations, state
 
+from . import owner_work
 from .optimistic import Change, Place, Row, change_of, place_of
 from .server import Server
 from .talk import ServerError, Talk
@@ -32,8 +33,7 @@ def reap(
     """Remove ``limit`` sessions that expired, oldest first, unless another is at it: what
     that came to, and who was given a claim. What somebody has locked is left."""
     reaper = _Reaper(server, clock)
-    due = yield from reaper.due(1)
-    if not due:
+    if not (yield from reaper.has_work()):
         return operations.Reaped(0), []
     ticket = new_id()
     acquire = operations.Acquire(RESERVED, ticket, _LEASE, "reaper", queue=False)
@@ -80,7 +80,35 @@ class _Reaper:
         found = yield from self._server.due(most + 1, self._now())
         return [place for place in found if place != own][:most]
 
+    def has_work(self) -> Talk[bool]:
+        """Whether anything is due."""
+        if (yield from self.due(1)):
+            return True
+        now = yield from self._clock_now()
+        return bool((yield from self._server.owners.due(1, now // 1000)))
+
     def reap(self, most: int) -> Talk[bool]:
+        """Reap ``most`` rows of plain sessions, and if these are all, owners: whether there may be
+        more to reap."""
+        before = self.gone
+        if (yield from self._reap_plain(most)):
+            return True
+        left = most - (self.gone - before)
+        if left <= 0:
+            return True
+        now = yield from self._clock_now()
+        gone, looked_at, wakes = yield from owner_work.reap(self._server, left, now, self._clock)
+        self.gone += gone
+        self.looked_at += looked_at
+        self.wakes += wakes
+        return gone == left or looked_at == left
+
+    def _clock_now(self) -> Talk[int]:
+        if self._clock is not None:
+            return self._clock()
+        return (yield from self._server.clock())
+
+    def _reap_plain(self, most: int) -> Talk[bool]:
         """Reap ``most`` rows: whether there may be more to reap."""
         server = self._server
         places = yield from self.due(most)

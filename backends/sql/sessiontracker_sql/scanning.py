@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 import msgspec
 
 from sessiontracker.backend import BackendError, operations, state
 
+from .owners import OwnerPlace
 from .rows import decode
 from .server import Server
 from .talk import Talk
@@ -30,6 +32,7 @@ def page(server: Server, scan: operations.Scan, clock: Clock = None) -> Talk[ope
                 BackendError(f"{scan.cursor!r} is no cursor of a scan: begin again without one")
             )
     rows = yield from server.page(scan, after)
+    shared = yield from _shared(server, {(row[1], row[2]) for row in rows if row[2]}, clock)
     items: list[operations.Item] = []
     for now, *place, values in rows:
         try:
@@ -42,7 +45,21 @@ def page(server: Server, scan: operations.Scan, clock: Clock = None) -> Talk[ope
         record = settled.finished if scan.finished else settled.active
         if record is not None:
             address = operations.Address(type, scope, name)
-            items.append(operations.Item(address, record.meta, record.payload))
+            together = shared.get((place[0], place[1]))
+            items.append(operations.Item(address, record.meta, record.payload, together))
     if len(rows) < scan.limit:
         return operations.Page(items, "")
     return operations.Page(items, msgspec.json.encode(rows[-1][2:4]).decode())
+
+
+def _shared(
+    server: Server, places: Collection[OwnerPlace], clock: Clock
+) -> Talk[dict[OwnerPlace, operations.Shared | None]]:
+    """What the owners at ``places`` share with their sessions."""
+    if not places:
+        return {}
+    found = yield from server.owners.load({place: [b""] for place in places}, clock and clock())
+    return {
+        place: None if isinstance(rows, str) else rows.row[0].shared
+        for place, rows in found.items()
+    }

@@ -57,25 +57,23 @@ class Tables:
             Column("due", BigInteger, nullable=False),
         )
         self.due = Index(f"{prefix}keys_due", self.keys.c.due)
-        # An owner's: what its sessions share, and its memory. As yet where rows need no revision.
-        self.owners: Table | None = None
-        self.owners_due: Index | None = None
-        if not revisions:
-            self.owners = Table(
-                f"{prefix}owners",
-                self.metadata,
-                Column("type", _bytes(255), primary_key=True),
-                Column("scope", _bytes(64), primary_key=True),
-                Column("shared_payload", _bytes(2**32 - 1)),
-                Column("shared_version", BigInteger),
-                Column("shared_write", BigInteger),
-                Column("shared_kept", BigInteger),
-                Column("ending_id", BigInteger),
-                Column("ending_time", BigInteger),
-                Column("ending_count", BigInteger),
-                Column("due", BigInteger, nullable=False),
-            )
-            self.owners_due = Index(f"{prefix}owners_due", self.owners.c.due)
+        # An owner's: what its sessions share, and its memory.
+        self.owners = Table(
+            f"{prefix}owners",
+            self.metadata,
+            Column("type", _bytes(255), primary_key=True),
+            Column("scope", _bytes(64), primary_key=True),
+            *[Column("revision", BigInteger, nullable=False)] * revisions,
+            Column("shared_payload", _bytes(2**32 - 1)),
+            Column("shared_version", BigInteger),
+            Column("shared_write", BigInteger),
+            Column("shared_kept", BigInteger),
+            Column("ending_id", BigInteger),
+            Column("ending_time", BigInteger),
+            Column("ending_count", BigInteger),
+            Column("due", BigInteger, nullable=False),
+        )
+        self.owners_due = Index(f"{prefix}owners_due", self.owners.c.due)
         self.schema = Table(
             f"{prefix}schema",
             self.metadata,
@@ -90,10 +88,9 @@ class Tables:
         A step that is out in the world is never changed: what it made is the next one's
         to alter.
         """
-        first: list[ExecutableDDLElement] = [CreateTable(self.keys), CreateIndex(self.due)]
-        if self.owners is not None and self.owners_due is not None:
-            first += [CreateTable(self.owners), CreateIndex(self.owners_due)]
-        return [[*first, CreateTable(self.schema)]]
+        keys = CreateTable(self.keys), CreateIndex(self.due)
+        owners = CreateTable(self.owners), CreateIndex(self.owners_due)
+        return [[*keys, *owners, CreateTable(self.schema)]]
 
     oldest = 1
     """The oldest version whose code may use what the last step made."""

@@ -8,10 +8,37 @@ from typing import Any, Protocol
 from sessiontracker.backend import operations
 
 from .optimistic import Change, Place, Row
+from .owners import OwnerChange, OwnerPlace, OwnerRows
 from .schema import Tables
 from .talk import ServerError, Talk
 
-__all__ = ["Server"]
+__all__ = ["Owners", "Server"]
+
+
+class Owners(Protocol):
+    """What a kind of server is asked about owners."""
+
+    writes_together: bool
+    """Whether it is one round trip to write several; else each is written by itself."""
+
+    def load(
+        self, wanted: Mapping[OwnerPlace, Sequence[bytes] | None], now: int | None
+    ) -> Talk[Mapping[OwnerPlace, OwnerRows | str]]:
+        """What there is of the owners that are ``wanted`` and of those of their keys (None: of
+        all), each from one snapshot; a text says why a row is none of ours."""
+        ...
+
+    def write(self, changes: Sequence[OwnerChange], now: int | None) -> Talk[set[int]]:
+        """Write what nobody else has changed, or locked: the revisions of what was written."""
+        ...
+
+    def due(self, limit: int, now_ms: int) -> Talk[Sequence[OwnerPlace]]:
+        """Who has something to reap at ``now_ms``, oldest first."""
+        ...
+
+    def leave(self, place: OwnerPlace, due: int) -> Talk[None]:
+        """Leave the row at ``place`` as it is, and not due before ``due``."""
+        ...
 
 
 class Server(Protocol):
@@ -19,6 +46,10 @@ class Server(Protocol):
 
     tables: Tables
     name: str
+
+    @property
+    def owners(self) -> Owners: ...
+
     channel: str
     """What is listened to by those who wait; "" where there is no such thing."""
 

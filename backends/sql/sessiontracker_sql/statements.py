@@ -79,7 +79,6 @@ class Statements:
             due.limit(bindparam("most")).offset(_FROM_THE_FIRST), ["now", "most"]
         )
 
-        assert tables.owners is not None
         owners = tables.owners.c
         its = [owners[name] for name in OWNER_COLUMNS]
         its_own = and_(*(owners[name] == bindparam(f"at_{name}") for name in PLACE[:2]))

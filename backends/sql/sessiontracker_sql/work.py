@@ -14,20 +14,30 @@ from .saving import is_simple
 from .server import Server
 from .talk import LostError, Pause, ServerError, Talk
 
-__all__ = ["Clock", "Done", "carry_out", "outcome_of"]
+__all__ = [
+    "BUSY",
+    "FIRST_PAUSE",
+    "LEAST_ROUNDS",
+    "LONGEST_PAUSE",
+    "PATIENCE",
+    "Clock",
+    "Done",
+    "carry_out",
+    "outcome_of",
+]
 
 Clock = Callable[[], int] | None
 """A clock in the place of the server's, in µs, for tests."""
 
-_PATIENCE = 0.25
+PATIENCE = 0.25
 """For how long, in seconds, a key is tried that others are at; then its steps are `Unavailable`,
 their neighbours are answered, and the tracker asks again."""
-_LEAST_ROUNDS = 3  # also for one that was held up between them
-_BUSY = (
+LEAST_ROUNDS = 3  # also for one that was held up between them
+BUSY = (
     "others kept changing the row, or have it locked: end the transaction that has, or ask for "
     "less at once under one key"
 )
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02  # s
+FIRST_PAUSE, LONGEST_PAUSE = 0.0005, 0.02  # s
 _MOST_BYTES = 8 * 1024 * 1024  # of payloads in one statement, about
 
 
@@ -45,7 +55,7 @@ def carry_out(
     batch = Batch(steps)
     yield from _save(server, batch, clock)
     writing = _Writing(server, batch, clock)
-    until = monotonic() + _PATIENCE
+    until = monotonic() + PATIENCE
     pause = 0.0
     rounds = 0
     while places := batch.places:
@@ -60,11 +70,11 @@ def carry_out(
             batch.give_up(batch.places, operations.Unavailable(str(error)))
         if not batch.places:
             break
-        if rounds >= _LEAST_ROUNDS and monotonic() >= until:
-            batch.give_up(batch.places, operations.Unavailable(_BUSY))
+        if rounds >= LEAST_ROUNDS and monotonic() >= until:
+            batch.give_up(batch.places, operations.Unavailable(BUSY))
         elif pause:
             yield Pause(pause * random.uniform(0.5, 1.0))
-        pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+        pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
     return Done([outcome for outcome in batch.outcomes if outcome is not None], writing.wakes)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from sessiontracker.backend import Asked, AsyncBackend, BackendError, BackendUnavailableError
 from sessiontracker.backend import operations as kinds
 
+from ..mixed import carry_out
 from ..reaping import reap
 from ..scanning import page
 from ..server import Server
 from ..server_options import ServerOptions
 from ..talk import LostError, NotConnectedError, ServerError
-from ..work import carry_out, outcome_of
+from ..work import outcome_of
 from .connections import AsyncConnections
 from .hints import AsyncHints
 

@@ -101,7 +101,7 @@ def prefix(url: str) -> Iterator[str]:
     prefix = f"t{secrets.token_hex(4)}_"
     yield prefix
     admin = Admin(url)
-    admin.execute(f"DROP TABLE IF EXISTS {prefix}keys, {prefix}schema")
+    admin.execute(f"DROP TABLE IF EXISTS {prefix}keys, {prefix}owners, {prefix}schema")
     admin.close()
 
 

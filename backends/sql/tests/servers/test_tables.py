@@ -124,7 +124,7 @@ def test_the_rights_that_the_readme_lists_suffice(
     of_user = make_url(url).set(username=user).render_as_string(hide_password=False)
     with pytest.raises(BackendError, match=r"may not|grant"):
         open_backend(url=of_user, create_tables=False)
-    for table in ("keys", "schema"):
+    for table in ("keys", "owners", "schema"):
         admin.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {prefix}{table} TO {user}")
     use(open_backend(url=of_user, create_tables=False), address)
 
@@ -147,6 +147,6 @@ def test_they_may_live_in_a_schema_of_their_own(
     name = request.getfixturevalue("schema")
     use(open_backend(schema=name), address)
     tables = admin.execute(f"SELECT tablename FROM pg_tables WHERE schemaname = '{name}'")
-    assert len(tables) == 2
+    assert len(tables) == 3
     with pytest.raises(BackendError, match="there is no such schema"):
         open_backend(schema="elsewhere")

@@ -1,0 +1,129 @@
+"""MariaDB and MySQL: owners, each with its keys, are read by one query; each is written in a
+transaction of its own, in one packet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from . import error_numbers
+from .literals import KEY, at, literal, ms, us
+from .owned import OWNER_COLUMNS
+from .owners import OwnerChange, OwnerPlace, OwnerRows, collect
+from .rows import COLUMNS
+from .schema import Tables
+from .talk import Query, ServerError, Talk
+from .versions import usable
+
+__all__ = ["MySQLOwners"]
+
+_PLACE = KEY[:2]
+# Somebody has it locked, or has made it.
+_LEFT_OUT = {error_numbers.LOCKED, error_numbers.DUPLICATE}
+
+
+class MySQLOwners:
+    """The statements, for ``tables`` called ``keys`` and ``owners``; ``oldest`` is what says who
+    may use them."""
+
+    writes_together = False
+
+    def __init__(self, tables: Tables, keys: str, owners: str, oldest: str) -> None:
+        self._tables = tables
+        self._newest = len(tables.steps())
+        self._keys, self._owners, self._oldest = keys, owners, oldest
+
+    def load(
+        self, wanted: Mapping[OwnerPlace, Sequence[bytes] | None], now: int | None
+    ) -> Talk[Mapping[OwnerPlace, OwnerRows | str]]:
+        found: dict[OwnerPlace, OwnerRows | str] = {}
+        all_ = [place for place, keys in wanted.items() if keys is None]
+        some = [(*place, key) for place, keys in wanted.items() for key in keys or ()]
+        for places, names in ((all_, _PLACE), (some, KEY)):
+            if not places:
+                continue
+            answer = yield Query(self._loading(places, names, now))
+            for before, after, oldest, type, scope, revision, *values in answer.rows:
+                if oldest is None or oldest > self._newest:
+                    usable(self._tables, oldest and (oldest, oldest))
+                collect(found, (type, scope), revision, (before, after), values)
+        return found
+
+    def _loading(
+        self, places: Sequence[Sequence[bytes]], names: Sequence[str], now: int | None
+    ) -> str:
+        # NOW is when the statement began, before its snapshot was taken.
+        before, after = (us("NOW(6)"), us("SYSDATE(6)")) if now is None else (str(now), str(now))
+        owner_columns = ", ".join(f"o.`{name}`" for name in OWNER_COLUMNS)
+        key_columns = ", ".join(f"k.`{name}`" for name in COLUMNS)
+        given = " UNION ALL ".join(
+            "SELECT "
+            + ", ".join(
+                f"{literal(part)} AS {name}" for part, name in zip(place, names, strict=True)
+            )
+            for place in places
+        )
+        here = " AND ".join(f"k.{name} = g.{name}" for name in names)
+        return (
+            f"SELECT {before}, {after}, {self._oldest}, "
+            f"g.`type`, g.`scope`, o.revision, {owner_columns}, k.`key`, {key_columns} "
+            f"FROM ({given}) g "
+            f"LEFT JOIN {self._owners} o ON o.`type` = g.`type` AND o.`scope` = g.`scope` "
+            f"LEFT JOIN {self._keys} k ON {here}"
+        )
+
+    def write(self, changes: Sequence[OwnerChange], now: int | None) -> Talk[set[int]]:
+        [change] = changes
+        in_time = f"{ms('SYSDATE(6)') if now is None else now // 1000} < {change.until}"
+        try:
+            answer = yield Query(";".join(self._statements(change, in_time)))
+        except ServerError as error:
+            yield Query("ROLLBACK")
+            if error.code in _LEFT_OUT:
+                return set()
+            raise
+        return {change.revision} if answer.counts[1] == 1 else set()
+
+    def _statements(self, change: OwnerChange, in_time: str) -> Iterator[str]:
+        yield "START TRANSACTION"
+        here = at(change.place)
+        values = change.values or [*(None,) * (len(OWNER_COLUMNS) - 1), 0]
+        if change.before is None:
+            names = ", ".join([*_PLACE, "revision", *(f"`{name}`" for name in OWNER_COLUMNS)])
+            given = ", ".join(map(literal, [*change.place, change.revision, *values]))
+            yield f"INSERT INTO {self._owners} ({names}) SELECT {given} FROM DUAL WHERE {in_time}"
+        else:
+            sets = ", ".join(
+                f"`{name}` = {literal(value)}"
+                for name, value in zip(OWNER_COLUMNS, values, strict=True)
+            )
+            yield (
+                f"UPDATE {self._owners} SET revision = {change.revision}, {sets} "
+                f"WHERE {here} AND revision = {change.before} AND {in_time}"
+            )
+        # The rest is only if that was.
+        done = (
+            f"EXISTS (SELECT 1 FROM {self._owners} o WHERE {here} AND revision = {change.revision})"
+        )
+        names = ", ".join([*KEY, "revision", *(f"`{name}`" for name in COLUMNS)])
+        sets = ", ".join(f"`{name}` = VALUES(`{name}`)" for name in ("revision", *COLUMNS))
+        for key, row in change.puts:
+            given = ", ".join(map(literal, [*change.place, key, change.revision, *row]))
+            yield (
+                f"INSERT INTO {self._keys} ({names}) SELECT {given} FROM DUAL WHERE {done} "
+                f"ON DUPLICATE KEY UPDATE {sets}"
+            )
+        for key in change.gone:
+            yield f"DELETE FROM {self._keys} WHERE {at((*change.place, key))} AND {done}"
+        if change.values is None:
+            yield f"DELETE FROM {self._owners} WHERE {here} AND revision = {change.revision}"
+        yield "COMMIT"
+
+    def due(self, limit: int, now_ms: int) -> Talk[Sequence[OwnerPlace]]:
+        answer = yield Query(
+            f"SELECT {', '.join(_PLACE)} FROM {self._owners} WHERE due <= {now_ms} "
+            f"ORDER BY due LIMIT {limit}"
+        )
+        return [(type, scope) for type, scope in answer.rows]
+
+    def leave(self, place: OwnerPlace, due: int) -> Talk[None]:
+        yield Query(f"UPDATE {self._owners} SET due = {due} WHERE {at(place)}")

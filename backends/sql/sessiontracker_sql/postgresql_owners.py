@@ -1,0 +1,186 @@
+"""PostgreSQL: owners, each with its keys, are read by one statement and written by one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import LargeBinary
+
+from .owned import OWNER_COLUMNS
+from .owners import OwnerChange, OwnerPlace, OwnerRows, collect
+from .rows import COLUMNS
+from .schema import Tables
+from .talk import Query, Talk
+from .versions import usable
+
+__all__ = ["PostgreSQLOwners"]
+
+_LOCK_TIMEOUT = "100ms"
+
+
+class PostgreSQLOwners:
+    """The statements, for ``tables`` called ``keys`` and ``owners``. ``clock`` is the common table
+    expression of that name, ``ms`` the clock in ms."""
+
+    writes_together = True
+
+    def __init__(
+        self, tables: Tables, keys: str, owners: str, clock: str, ms: str, channel: str
+    ) -> None:
+        self._tables = tables
+        self._newest = len(tables.steps())
+        self._keys, self._owners = keys, owners
+        self._clock = clock
+        self._ms = ms
+        self._channel = channel
+        self._load_all = self._loading("")
+        self._load_some = self._loading("AND k.key = w.key")
+        self._write = self._writing()
+        self._due = (
+            f"SELECT type, scope FROM {owners} WHERE due <= $1::bigint "
+            "ORDER BY due LIMIT $2::bigint"
+        )
+
+    def load(
+        self, wanted: Mapping[OwnerPlace, Sequence[bytes] | None], now: int | None
+    ) -> Talk[Mapping[OwnerPlace, OwnerRows | str]]:
+        found: dict[OwnerPlace, OwnerRows | str] = {}
+        some = {place: keys for place, keys in wanted.items() if keys is not None}
+        for text, places in (
+            (self._load_all, [place for place in wanted if place not in some]),
+            (self._load_some, list(some)),
+        ):
+            if not places:
+                continue
+            types, scopes = zip(*places, strict=True)
+            given: list[Any] = [now, types, scopes]
+            if text is self._load_some:
+                each = [(n, key) for n, place in enumerate(places, 1) for key in some[place] or ()]
+                given += zip(*each, strict=True) if each else ((), ())
+            answer = yield Query(text, given)
+            for n, oldest, before, after, revision, *values in answer.rows:
+                if oldest is None or oldest > self._newest:
+                    usable(self._tables, oldest and (oldest, oldest))
+                collect(found, places[n - 1], revision, (before, after), values)
+        return found
+
+    def _loading(self, condition: str) -> str:
+        owner_columns = ", ".join(f"o.{name}" for name in OWNER_COLUMNS)
+        key_columns = ", ".join(f"k.{name}" for name in COLUMNS)
+        some = "LEFT JOIN unnest($4::bigint[], $5::bytea[]) AS w(n, key) ON w.n = g.n "
+        return (
+            f"WITH clock AS MATERIALIZED ({self._clock}) "
+            f"SELECT g.n, c.oldest, c.before, c.after, o.revision, {owner_columns}, k.key, "
+            f"{key_columns} FROM clock c CROSS JOIN unnest($2::bytea[], $3::bytea[]) "
+            "WITH ORDINALITY AS g(type, scope, n) "
+            f"LEFT JOIN {self._owners} o ON o.type = g.type AND o.scope = g.scope "
+            f"{some if condition else ''}"
+            f"LEFT JOIN {self._keys} k ON k.type = g.type AND k.scope = g.scope {condition}"
+        )
+
+    def write(self, changes: Sequence[OwnerChange], now: int | None) -> Talk[set[int]]:
+        size = len(OWNER_COLUMNS)
+        owners: list[Sequence[Any]] = []
+        puts: list[Sequence[Any]] = []
+        gone: list[Sequence[Any]] = []
+        wakes: list[tuple[int, int]] = []
+        for change in changes:
+            values = change.values
+            begin = (*change.place, change.before, change.revision, change.until, values is None)
+            owners.append([*begin, *((None,) * size if values is None else values)])
+            puts += [[change.revision, *change.place, key, *row] for key, row in change.puts]
+            gone += [[change.revision, *change.place, key] for key in change.gone]
+            wakes += [(change.revision, ticket) for ticket in change.wakes]
+        given: list[Any] = [now]
+        for rows, width in (
+            (owners, 6 + size), (puts, 4 + len(COLUMNS)), (gone, 4), (wakes, 2),
+        ):  # fmt: skip
+            given += zip(*rows, strict=True) if rows else [()] * width
+        answer = yield Query(self._write, given)
+        return {row[0] for row in answer.rows}
+
+    def _writing(self) -> str:
+        """Owners that are as they were read are locked, unless somebody else has them locked, and
+        written; then their keys, which nobody else writes meanwhile."""
+        last = 1
+
+        def given(names: Mapping[str, str]) -> str:
+            nonlocal last
+            arrays = ", ".join(f"${n}::{type}[]" for n, type in enumerate(names.values(), last + 1))
+            last += len(names)
+            return f"SELECT * FROM unnest({arrays}) AS g({', '.join(names)})"
+
+        place = {"type": "bytea", "scope": "bytea"}
+        owners = {
+            **place, "before": "bigint", "revision": "bigint", "until": "bigint", "gone": "boolean",
+            **{name: self._type(self._tables.owners, name) for name in OWNER_COLUMNS},
+        }  # fmt: skip
+        key = {"revision": "bigint", **place, "key": "bytea"}
+        puts = {**key, **{name: self._type(self._tables.keys, name) for name in COLUMNS}}
+        in_time = f"coalesce($1::bigint / 1000, {self._ms}) < g.until"
+        # A new row whose key a transaction has that is still open would wait for its end.
+        lock_timeout = f"(SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true)) <> ''"
+        sets = ", ".join(f"{name} = g.{name}" for name in ("revision", *OWNER_COLUMNS))
+        all_owner = ("type", "scope", "revision", *OWNER_COLUMNS)
+        all_key = ("type", "scope", "key", "revision", *COLUMNS)
+        put_sets = ", ".join(f"{name} = EXCLUDED.{name}" for name in ("revision", *COLUMNS))
+        parts = {
+            "given": given(owners),
+            "puts": given(puts),
+            "gone": given(key),
+            "wakes": given({"revision": "bigint", "ticket": "bigint"}),
+            "locked": (
+                f"SELECT o.ctid AS place, g.* FROM given g JOIN {self._owners} o "
+                "ON o.type = g.type AND o.scope = g.scope "
+                f"WHERE o.revision = g.before AND {lock_timeout} FOR UPDATE OF o SKIP LOCKED"
+            ),
+            "updated": (
+                f"UPDATE {self._owners} o SET {sets} FROM locked g "
+                f"WHERE o.ctid = g.place AND NOT g.gone AND {in_time} RETURNING g.revision"
+            ),
+            "deleted": (
+                f"DELETE FROM {self._owners} o USING locked g "
+                f"WHERE o.ctid = g.place AND g.gone AND {in_time} RETURNING g.revision"
+            ),
+            "inserted": (
+                f"INSERT INTO {self._owners} ({', '.join(all_owner)}) "
+                f"SELECT {', '.join(f'g.{name}' for name in all_owner)} FROM given g "
+                f"WHERE g.before IS NULL AND NOT g.gone AND {lock_timeout} AND {in_time} "
+                "ORDER BY g.type, g.scope ON CONFLICT DO NOTHING RETURNING revision"
+            ),
+            "done": (
+                "SELECT revision FROM updated UNION ALL SELECT revision FROM deleted "
+                "UNION ALL SELECT revision FROM inserted"
+            ),
+            "put": (
+                f"INSERT INTO {self._keys} AS k ({', '.join(all_key)}) "
+                f"SELECT {', '.join(f'g.{name}' for name in all_key)} "
+                "FROM puts g JOIN done d ON d.revision = g.revision "
+                f"ON CONFLICT (type, scope, key) DO UPDATE SET {put_sets} RETURNING 1"
+            ),
+            "removed": (
+                f"DELETE FROM {self._keys} k USING gone g, done d WHERE d.revision = g.revision "
+                "AND k.type = g.type AND k.scope = g.scope AND k.key = g.key RETURNING 1"
+            ),
+            "woken": (
+                f"SELECT pg_notify('{self._channel}', w.ticket::text)::text "
+                "FROM wakes w JOIN done d ON d.revision = w.revision"
+            ),
+        }
+        texts = ", ".join(f"{name} AS MATERIALIZED ({text})" for name, text in parts.items())
+        return f"WITH {texts} SELECT revision, (SELECT count(*) FROM woken) FROM done"
+
+    def _type(self, table: Any, name: str) -> str:
+        return "bytea" if isinstance(table.c[name].type, LargeBinary) else "bigint"
+
+    def due(self, limit: int, now_ms: int) -> Talk[Sequence[OwnerPlace]]:
+        answer = yield Query(self._due, (now_ms, limit))
+        return [(type, scope) for type, scope in answer.rows]
+
+    def leave(self, place: OwnerPlace, due: int) -> Talk[None]:
+        yield Query(
+            f"UPDATE {self._owners} SET due = $1::bigint "
+            "WHERE type = $2::bytea AND scope = $3::bytea",
+            (due, *place),
+        )
