@@ -130,8 +130,9 @@ class MySQL:
         self, writes: Sequence[operations.Write], now: int | None
     ) -> Talk[dict[int, operations.Outcome]]:
         clock = ms("SYSDATE(6)") if now is None else str(now // 1000)
-        statements = self._saving.statements(writes, clock, self._newest)
-        if self._is_too_large(statements):
+        writes = [write for write in writes if self._saving.holds(write)]
+        statements = self._saving.statements(writes, clock, self._newest) if writes else []
+        if not writes or self._is_too_large(statements):
             return {}
         answer = yield from self._in_transaction(statements)
         return self._saving.outcomes(answer.rows)

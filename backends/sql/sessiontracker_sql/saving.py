@@ -13,7 +13,7 @@ from typing import Any
 
 from sessiontracker.backend import new_id, operations
 
-from .literals import any_of, at, literal
+from .literals import KEY, any_of, literal
 from .optimistic import place_of
 from .talk import Query, Talk
 
@@ -22,6 +22,13 @@ __all__ = ["MySQLSaving", "PostgreSQLSaving", "is_simple"]
 _META = (
     "life", "version", "write", "owner", "started", "updated", "slid", "idle", "ends", "expires",
 )  # fmt: skip
+
+_GIVEN = {
+    "type": "bytea", "scope": "bytea", "key": "bytea", "life": "bigint", "version": "bigint",
+    "write": "bigint", "id": "bigint", "revision": "bigint", "payload": "bytea",
+}  # fmt: skip
+_NOW = "@sessiontracker_now"
+_MOST_BYTES = 32_768
 
 
 def is_simple(operation: operations.Operation) -> bool:
@@ -39,12 +46,7 @@ class PostgreSQLSaving:
     """One statement. ``ms`` is the clock, in ms; ``oldest`` what says who may use the tables."""
 
     def __init__(self, keys: str, ms: str, oldest: str) -> None:
-        given = {
-            "type": "bytea", "scope": "bytea", "key": "bytea", "life": "bigint",
-            "version": "bigint", "write": "bigint", "id": "bigint", "revision": "bigint",
-            "payload": "bytea",
-        }  # fmt: skip
-        arrays = ", ".join(f"${n}::{type}[]" for n, type in enumerate(given.values(), 3))
+        arrays = ", ".join(f"${n}::{type}[]" for n, type in enumerate(_GIVEN.values(), 3))
         metas = ", ".join(f"k.active_{name}" for name in _META)
         expires = (
             "CASE WHEN k.active_idle = 0 THEN k.active_ends "
@@ -52,7 +54,7 @@ class PostgreSQLSaving:
         )
         self._text = (
             f"WITH locked AS MATERIALIZED (SELECT k.ctid AS place, g.id, g.revision, g.payload "
-            f"FROM unnest({arrays}) AS g({', '.join(given)}) JOIN {keys} k "
+            f"FROM unnest({arrays}) AS g({', '.join(_GIVEN)}) JOIN {keys} k "
             "ON k.type = g.type AND k.scope = g.scope AND k.key = g.key "
             "WHERE k.active_life = g.life AND k.active_version = g.version "
             "AND k.active_write = g.write AND k.lease_ticket IS NULL "
@@ -79,46 +81,59 @@ class PostgreSQLSaving:
 
 
 class MySQLSaving:
-    """A statement a row, and one that says what they left: to be one transaction. ``ms`` is the
-    clock, in ms; ``oldest`` what says who may use the tables."""
+    """A statement that saves, and one that says what it left: to be one transaction. ``oldest``
+    is what says who may use the tables."""
 
     def __init__(self, keys: str, oldest: str) -> None:
-        metas = [f"`active_{name}`" for name in _META]
-        expires = "IF(`active_idle` = 0, `active_ends`, LEAST(@now + `active_idle`, `active_ends`))"
-        whole = " AND ".join(f"{name} IS NOT NULL" for name in (*metas, "`active_payload`"))
-        self._update = (
-            f"UPDATE {keys} SET revision = {{revision}}, `active_payload` = {{payload}}, "
-            "`active_version` = {version} + 1, `active_write` = {id}, "
-            f"`active_updated` = @now, `active_slid` = @now, `active_expires` = {expires}, "
-            f"`due` = LEAST(`due`, {expires}), "
-            "`deed_id` = {id}, `deed_time` = GREATEST(@now, IFNULL(`deed_time`, 0)) "
-            "WHERE {at} AND `active_life` = {life} AND `active_version` = {version} "
-            f"AND `active_write` = {{write}} AND `lease_ticket` IS NULL AND {whole} "
+        metas = [f"{keys}.`active_{name}`" for name in _META]
+        idle, ends = f"{keys}.`active_idle`", f"{keys}.`active_ends`"
+        expires = f"IF({idle} = 0, {ends}, LEAST({_NOW} + {idle}, {ends}))"
+        whole = " AND ".join(f"{name} IS NOT NULL" for name in (*metas, f"{keys}.active_payload"))
+        here = " AND ".join(f"{keys}.{name} = g.{name}" for name in KEY)
+        sets = {
+            "revision": "g.revision",
+            "active_payload": "g.payload",
+            "active_version": "g.version + 1",
+            "active_write": "g.id",
+            "active_updated": _NOW,
+            "active_slid": _NOW,
+            "active_expires": expires,
+            "due": f"LEAST({keys}.due, {expires})",
+            "deed_id": "g.id",
+            "deed_time": f"GREATEST({_NOW}, IFNULL({keys}.deed_time, 0))",
+        }
+        # Joined in this order: the primary key is looked up by what is given.
+        self._update = f"UPDATE ({{given}}) g STRAIGHT_JOIN {keys} ON {here} SET " + ", ".join(
+            f"{keys}.{name} = {value}" for name, value in sets.items()
+        )
+        self._update += (
+            f" WHERE {keys}.active_life = g.life AND {keys}.active_version = g.version "
+            f"AND {keys}.active_write = g.`write` AND {keys}.lease_ticket IS NULL AND {whole} "
             # The clock once more, when the row is locked
-            f"AND {{clock}} < `active_expires` AND {oldest} <= {{newest}}"
-        ).replace("@now", _NOW)
-        self._select = f"SELECT {', '.join(metas)} FROM {keys} WHERE ({{at}}) AND `active_write` IN"
+            f"AND {{clock}} < {keys}.active_expires AND {oldest} <= {{newest}}"
+        )
+        self._select = f"SELECT {', '.join(metas)} FROM {keys} WHERE ({{at}}) AND active_write IN "
+
+    def holds(self, write: operations.Write) -> bool:
+        """Whether its payload can be saved so: a literal in a UNION is cut at 64 KiB."""
+        return len(write.payload) <= _MOST_BYTES
 
     def statements(self, writes: Sequence[operations.Write], clock: str, newest: int) -> list[str]:
         """Raises: ServerError where a number is none that a column can hold."""
-        places = [place_of(write.address) for write in writes]
-        updates = [
-            self._update.format(
-                revision=new_id(), payload=literal(write.payload), id=literal(write.id),
-                at=at(place), life=literal(write.stamp.life), version=literal(write.stamp.version),
-                write=literal(write.stamp.write), clock=clock, newest=newest,
-            )
-            for place, write in zip(places, writes, strict=True)
-        ]  # fmt: skip
+        rows = [[literal(value) for value in _given(write)] for write in writes]
+        # The first row names the columns.
+        named = [f"{value} AS `{name}`" for value, name in zip(rows[0], _GIVEN, strict=True)]
+        given = " UNION ALL ".join(f"SELECT {', '.join(row)}" for row in (named, *rows[1:]))
         ids = ", ".join(str(write.id) for write in writes)
-        select = f"{self._select.format(at=any_of(places))} ({ids})"
-        return [f"SET {_NOW} = {clock}", *updates, select]
+        places = [place_of(write.address) for write in writes]
+        return [
+            f"SET {_NOW} = {clock}",
+            self._update.format(given=given, clock=clock, newest=newest),
+            f"{self._select.format(at=any_of(places))} ({ids})",
+        ]
 
     def outcomes(self, rows: Sequence[Sequence[Any]]) -> dict[int, operations.Outcome]:
         return _saved(rows)
-
-
-_NOW = "@sessiontracker_now"
 
 
 def _saved(rows: Sequence[Sequence[Any]]) -> dict[int, operations.Outcome]:
@@ -131,7 +146,7 @@ def _saved(rows: Sequence[Sequence[Any]]) -> dict[int, operations.Outcome]:
     return saved
 
 
-def _given(write: operations.Write) -> tuple[object, ...]:
+def _given(write: operations.Write) -> tuple[bytes | int, ...]:
     stamp = write.stamp
     return (
         *place_of(write.address), stamp.life, stamp.version, stamp.write, write.id, new_id(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from time import sleep
 from typing import Any
@@ -78,6 +79,32 @@ def test_a_batch_of_updates_is_one_round_trip_as_well(
     asked.clear()
     backend.execute([kinds.Read(place) for place in places])
     assert len(asked) == 1
+
+
+def test_what_is_saved_at_once_is_kept_to_the_byte(backend: ServerBackend) -> None:
+    payloads = {
+        "k": b"",
+        "k ": b" ",
+        "K": b"\0" * 70_000,
+        "k\0": b"'\\\xff;--%s {0} $1",
+        "kÄ": b"trailing  ",
+        "kä": os.urandom(300_000),
+        "klargest": os.urandom(32_768),
+        "klarger": os.urandom(32_769),
+    }
+    places = [kinds.Address("checkout", "", key) for key in payloads]
+    started: list[Any] = backend.execute(
+        [kinds.Start(place, n + 10, PAYLOAD) for n, place in enumerate(places)]
+    )
+    writes = [
+        kinds.Write(place, n + 100, outcome.meta.stamp, payload)
+        for n, (place, outcome, payload) in enumerate(
+            zip(places, started, payloads.values(), strict=True)
+        )
+    ]
+    assert {type(outcome) for outcome in backend.execute(writes)} == {kinds.Saved}
+    found: list[Any] = backend.execute([kinds.Read(place) for place in places])
+    assert [each.payload for each in found] == list(payloads.values())
 
 
 Change = Callable[[kinds.Address, kinds.Stamp], list[kinds.Operation]]
