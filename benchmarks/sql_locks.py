@@ -101,7 +101,7 @@ async def main(url: str, rounds: int, times: int) -> None:
                 async with client(url) as one, client(url) as other:
                     took[name].append(await hand_overs([one, other], times))
     finally:
-        for table in ("seats", "keys", "schema"):
+        for table in ("seats", "keys", "owners", "schema"):
             await admin.execute(f"DROP TABLE IF EXISTS {NAME}{table}")
         await admin.close()
     print(f"{'hand-over':16}{'p50, µs':>10}{'p99, µs':>10}{'of the driver':>16}")
