@@ -63,6 +63,15 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def owners(session: nox.Session) -> None:
+    """An owner's limit and log-outs under 64 tasks of four processes, 1,000 times each; and 10,000
+    owners for five minutes of the store's clock. On each store that is there."""
+    install(session, "test")
+    session.env["SESSIONTRACKER_OWNERS"] = "1"
+    session.run("pytest", "tests/test_owner_storms.py", "--timeout=0", *session.posargs)
+
+
+@nox.session
 def guesses(session: nox.Session) -> None:
     """1,000,000 made-up secret keys, on each store."""
     install(session, "test")

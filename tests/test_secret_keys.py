@@ -11,7 +11,7 @@ import os
 import traceback
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from copy import copy
 from pathlib import Path
 from random import Random
@@ -33,7 +33,7 @@ from sessiontracker import (
     StaleSessionError,
 )
 from sessiontracker.keys import new_scope, scope_of
-from tests.stores import STORES, Place
+from tests.stores import STORES, Place, place_of
 
 GUESSES = int(os.environ.get("SESSIONTRACKER_GUESSES", "2000"))
 AT_ONCE = 100
@@ -52,8 +52,9 @@ class Order(Session):
 
 
 @pytest.fixture(params=STORES)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return STORES[request.param](tmp_path)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    with place_of(request.param, tmp_path) as place:
+        yield place
 
 
 def encoded(raw: bytes) -> str:
