@@ -79,7 +79,7 @@ class MySQL:
                 "the server takes no writes (read_only): it is a replica; name the primary in the "
                 "url"
             )
-        self._most_bytes = int(most_bytes)
+        self._most_bytes = self.owners.most_bytes = int(most_bytes)
         yield Query(_ISOLATION)
         yield Query(_SETTINGS.format(wait=0 if is_mariadb else 1))
         answer = yield Query("SELECT SLEEP(0.001), SYSDATE(6) > NOW(6)")

@@ -26,6 +26,8 @@ class MySQLOwners:
     may use them."""
 
     writes_together = False
+    most_bytes = 16 * 1024 * 1024
+    """What the server takes in one packet."""
 
     def __init__(self, tables: Tables, keys: str, owners: str, oldest: str) -> None:
         self._tables = tables
@@ -74,8 +76,11 @@ class MySQLOwners:
     def write(self, changes: Sequence[OwnerChange], now: int | None) -> Talk[set[int]]:
         [change] = changes
         in_time = f"{ms('SYSDATE(6)') if now is None else now // 1000} < {change.until}"
+        packet = ";".join(self._statements(change, in_time))
+        if len(packet) + 1024 > self.most_bytes:
+            raise ServerError("1153", "these sessions are larger than max_allowed_packet")
         try:
-            answer = yield Query(";".join(self._statements(change, in_time)))
+            answer = yield Query(packet)
         except ServerError as error:
             yield Query("ROLLBACK")
             if error.code in _LEFT_OUT:
