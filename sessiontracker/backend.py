@@ -13,19 +13,27 @@ from .contract import (
     Answer,
     Asked,
     AsyncBackend,
+    AsyncTransaction,
     Backend,
     BackendOptions,
     BackendPlugin,
     Capability,
     LockingPlugin,
     StoragePlugin,
+    Transaction,
     new_id,
 )
 from .durations import parse_duration
-from .errors import BackendError, BackendUnavailableError, ConfigurationError
+from .errors import (
+    BackendError,
+    BackendUnavailableError,
+    ConfigurationError,
+    OutcomeUnknownError,
+)
 from .hookspecs import hookimpl
+from .paths import parse_path
 from .threaded import AsyncThreadedBackend, ThreadedBackend
-from .wording import mask
+from .wording import mask, shown
 
 __all__ = [
     "API_VERSION",
@@ -34,6 +42,7 @@ __all__ = [
     "AsyncBackend",
     "AsyncCompareAndSwapBackend",
     "AsyncThreadedBackend",
+    "AsyncTransaction",
     "AsyncWakes",
     "Backend",
     "BackendError",
@@ -45,8 +54,10 @@ __all__ = [
     "CompareAndSwapBackend",
     "ConfigurationError",
     "LockingPlugin",
+    "OutcomeUnknownError",
     "StoragePlugin",
     "ThreadedBackend",
+    "Transaction",
     "Wakes",
     "hookimpl",
     "machine",
@@ -54,5 +65,7 @@ __all__ = [
     "new_id",
     "operations",
     "parse_duration",
+    "parse_path",
+    "shown",
     "state",
 ]

@@ -45,7 +45,7 @@ class Binding(Generic[S]):
         if key is None:
             if id is None:
                 raise TypeError(f"name the {self.name!r} session: its key, id= or the session")
-            return self._address_of_id(id)
+            return self._address_of_id(keys.check_id(id))
         if id is not None:
             raise TypeError("name a session by its key or by its id, not by both")
         if key.__class__ is str and key.isascii() and 0 < len(key) <= 1024 and key[:2] != "st":

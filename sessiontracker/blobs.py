@@ -86,7 +86,7 @@ def decode(name: str, data: bytes) -> Blob:
         raise UndecodableError(f"slot {name} is damaged: its checksum does not fit")
     try:
         blob = _decoder.decode(body)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise UndecodableError(f"slot {name} is damaged: {error}") from None
     if slot_name(blob.address) != name:
         raise UndecodableError(f"slot {name} holds another slot's data")

@@ -44,6 +44,7 @@ __all__ = [
     "header_of",
     "loses",
     "not_finite",
+    "reason_of",
     "split",
 ]
 
@@ -52,6 +53,7 @@ ENVELOPE_VERSION = 1
 
 _MIXED = bytes(shapes.FINGERPRINT_BYTES)  # holds what its writer did not know: in nobody's shape
 _PLAIN: Any = dict[str, Any]
+_SHOWN = 200  # signs of either end of an error
 _NO_NAN = "this codec has no NaN and no infinity: use msgpack"
 _PATH = re.compile(r"`\$\.(\w+)")
 
@@ -221,7 +223,7 @@ class SessionCodec(Generic[S]):
             where = repr(keys.id_of(address.scope, address.key)) if address else "session"
             raise SessionDecodeError(
                 f"{self.cls.__name__} {where}: what is stored cannot be read, and stays as it is: "
-                f"{_reason(error)}"
+                f"{reason_of(error)}"
             ) from error
 
     def snapshot(self, session: S) -> bytes:
@@ -319,7 +321,7 @@ class SessionCodec(Generic[S]):
                 if "`null`" in str(error) and not_finite(value):
                     error = ValueError(_NO_NAN)
         return SessionEncodeError(
-            f"{_label(session)}{field} cannot be stored: {_reason(error)}; nothing was written"
+            f"{_label(session)}{field} cannot be stored: {reason_of(error)}; nothing was written"
         )
 
 
@@ -380,7 +382,9 @@ def _label(session: Session) -> str:
     return f"{name} {key_of(session)!r}" if key_of(session) else name
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What ``error`` says, without most of the data that it shows."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    return str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
+    return text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]}…{text[-_SHOWN:]}"

@@ -283,6 +283,7 @@ class Config:
         url = options.pop("url", None)
         if url is not None and not isinstance(url, str):
             self._problem((*path, "url"), f"{shown(url)} is no URL: write it as text")
+            url = None
         return None if use.wrong else BackendSettings(use.value, url, options)
 
     def _explain_backend(self, name: str) -> dict[str, Setting]:
@@ -302,7 +303,10 @@ class Config:
         if not isinstance(value, str) or not value.startswith(_ENVIRONMENT):
             return value
         name = value.removeprefix(_ENVIRONMENT)
-        found = os.environ.get(name)
+        try:
+            found = os.environ.get(name)
+        except UnicodeEncodeError:  # no variable can have that name
+            found = None
         if not found:
             what = f"the environment variable {name} is {'not set' if found is None else 'empty'}"
             self._problem(path, f"{what}: set it, or write the value here")
@@ -331,7 +335,7 @@ class Config:
     def _plugin_names(self, value: object) -> tuple[str, ...]:
         try:
             return convert(value, tuple[str, ...])
-        except ValidationError:
+        except (ValidationError, UnicodeEncodeError):  # and what is no text
             self._problem(
                 ("plugins",), f'{shown(value)} is no list of names: write plugins = ["otel"]'
             )

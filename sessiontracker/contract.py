@@ -24,12 +24,14 @@ __all__ = [
     "Answer",
     "Asked",
     "AsyncBackend",
+    "AsyncTransaction",
     "Backend",
     "BackendOptions",
     "BackendPlugin",
     "Capability",
     "LockingPlugin",
     "StoragePlugin",
+    "Transaction",
     "new_id",
 ]
 
@@ -52,6 +54,34 @@ class Capability(enum.StrEnum):
     FAIR = "fair"  # locks are granted first come, first served, also between processes
     OWNERS = "owners"  # executes what concerns all of an owner's sessions, and keeps limits
     CLOCK = "clock"  # takes ``clock=``, a callable returning µs, in its options
+
+
+class AsyncTransaction(ABC):
+    """A transaction that a caller has open in the store; operations take part in it."""
+
+    @abstractmethod
+    async def execute(self, operation: Operation) -> Outcome:
+        """Execute ``operation`` in it, once. What that concerns is nobody else's to change until
+        the caller ends the transaction.
+
+        Raises: what the store's client raises, whose transaction it is.
+        """
+
+    @abstractmethod
+    def when_over(self, committed: Callable[[], None], rolled_back: Callable[[], None]) -> None:
+        """Have one of the two called, when it is known which became of what is executed now."""
+
+
+class Transaction(ABC):
+    """As `AsyncTransaction`, but blocking."""
+
+    @abstractmethod
+    def execute(self, operation: Operation) -> Outcome:
+        """As `AsyncTransaction.execute`."""
+
+    @abstractmethod
+    def when_over(self, committed: Callable[[], None], rolled_back: Callable[[], None]) -> None:
+        """As `AsyncTransaction.when_over`."""
 
 
 class AsyncBackend(ABC):
@@ -86,6 +116,11 @@ class AsyncBackend(ABC):
             return 0
         return hash(operation.address.scope or operation.address.key) % self.lanes
 
+    def bind(self, connection: Any) -> AsyncTransaction | None:
+        """The transaction that is open, or will be, on a caller's ``connection`` to the store;
+        None: no caller can have one. Raises: TypeError for what is no connection of its kind."""
+        return None
+
     @abstractmethod
     async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
         """Execute ``operations``; what cannot be asked of the store is an outcome, too:
@@ -116,6 +151,10 @@ class Backend(ABC):
             return 0
         return hash(operation.address.scope or operation.address.key) % self.lanes
 
+    def bind(self, connection: Any) -> Transaction | None:
+        """As `AsyncBackend.bind`."""
+        return None
+
     @abstractmethod
     def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
         """As `AsyncBackend.execute`."""
@@ -129,11 +168,24 @@ class Backend(ABC):
 
 
 class BackendOptions(Struct, frozen=True):
-    """One ``[backends.…]`` of a configuration: its name, and all it says beside ``use``."""
+    """One ``[backends.…]`` of a configuration: its name, and all it says beside ``use``.
+
+    ``operation_timeout``: how many seconds one call has in all; None: it is not known.
+    """
 
     name: str
     url: str | None = None
     options: Mapping[str, Any] = {}
+    operation_timeout: float | None = None
+
+    def patience(self, given: float | None, default: float) -> float:
+        """For how many seconds a backend should wait for an answer of its store: as long as was
+        ``given``, but no longer than a call has; else two fifths of that, so that it may be asked
+        once more; ``default`` where neither is known."""
+        whole = self.operation_timeout
+        if whole is None:
+            return default if given is None else given
+        return whole * 2 / 5 if given is None else min(given, whole)
 
     def __repr__(self) -> str:
         return f"BackendOptions({self.name!r})"  # the rest may be secret

@@ -31,7 +31,9 @@ from .contract import (
 from .errors import BackendError, BackendUnavailableError, ConfigurationError
 from .hookspecs import hookimpl
 from .operations import Address, Outcome
+from .paths import parse_path
 from .threaded import AsyncThreadedBackend, ThreadedBackend
+from .wording import shown
 
 __all__ = ["FileStore"]
 
@@ -47,6 +49,7 @@ _HINTS = {
     errno.EACCES: "let this process's user read and write it",
     errno.EPERM: "let this process's user read and write it",
     errno.ENOTDIR: "move away the file that is in a directory's place",
+    errno.EISDIR: "move away the directory that is in a file's place",
     errno.ENOLCK: "choose a local file system, or SQLite",
     errno.EOPNOTSUPP: "choose a local file system, or SQLite",
 }
@@ -268,18 +271,25 @@ def _checked(options: BackendOptions) -> dict[str, Any]:
             f"{where}.{next(iter(known))}: the file backend knows fsync and clock only"
         )
     if not isinstance(fsync, bool):
-        raise ConfigurationError(f"{where}.fsync: write true or false, not {fsync!r}")
+        raise ConfigurationError(f"{where}.fsync: write true or false, not {shown(fsync)}")
     if clock is not None and not callable(clock):
         raise ConfigurationError(f"{where}.clock: give a callable that returns µs since 1970")
-    return {"root": Path(options.url).expanduser(), "fsync": fsync, "clock": clock}
+    root = parse_path(options.url, path=f"{where}.url")
+    return {"root": root, "fsync": fsync, "clock": clock}
+
+
+def _store(options: BackendOptions) -> FileStore:
+    store = FileStore(**_checked(options))
+    store.patience = options.patience(None, store.patience)
+    return store
 
 
 def _open_async(options: BackendOptions) -> AsyncBackend:
-    return AsyncThreadedBackend(FileStore(**_checked(options)))
+    return AsyncThreadedBackend(_store(options))
 
 
 def _open_sync(options: BackendOptions) -> Backend:
-    return ThreadedBackend(FileStore(**_checked(options)))
+    return ThreadedBackend(_store(options))
 
 
 _CAPABILITIES = frozenset(Capability)

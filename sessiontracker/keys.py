@@ -17,6 +17,7 @@ from .errors import InvalidKeyError
 
 __all__ = [
     "MAX_KEY_BYTES",
+    "check_id",
     "check_own_key",
     "check_owner",
     "id_of",
@@ -37,6 +38,7 @@ ID_PREFIX = "sti_"
 _SECRET_BYTES = 32
 _DIGEST_BYTES = 32
 _SCOPE_BYTES = 16
+_LENGTHS = ((0, _DIGEST_BYTES), (_SCOPE_BYTES, _DIGEST_BYTES))
 _OWN = "k"
 _DIGEST = "d"
 
@@ -66,6 +68,13 @@ def check_own_key(key: object) -> str:
             f"the key weighs {size} bytes, {MAX_KEY_BYTES} is the most: use a digest of it"
         )
     return key
+
+
+def check_id(id: object) -> str:
+    """Return ``id`` if it is text, whatever session it names. Raises: InvalidKeyError."""
+    if not isinstance(id, str):
+        raise InvalidKeyError(f"a session's id is text, not {type(id).__name__}: write session.id")
+    return id
 
 
 def check_owner(owner: object) -> str:
@@ -134,12 +143,21 @@ def parse_secret_key(key: str, *, owned: bool) -> tuple[str, str] | None:
 
 
 def id_of(scope: str, stored: str) -> str:
-    """The public id of the session at ``scope`` and ``stored``."""
-    if stored.startswith(_DIGEST):
-        return ID_PREFIX + _encode(_decode(scope) + _decode(stored[1:]))
-    if not scope:
-        return stored[1:]
-    return ID_PREFIX + scope + "." + stored[1:]
+    """The public id of the session at ``scope`` and ``stored``.
+
+    Where nothing of ours is stored so, but somebody put it there, it names no session.
+    """
+    if stored.startswith(_OWN) and _is_own(stored[1:]):
+        return f"{ID_PREFIX}{scope}.{stored[1:]}" if scope else stored[1:]
+    owner, digest = _canonical(scope), _canonical(stored[1:])
+    if (
+        not stored.startswith(_DIGEST)
+        or owner is None
+        or digest is None
+        or (len(owner), len(digest)) not in _LENGTHS
+    ):
+        return f"{ID_PREFIX}?{scope}.{stored}"
+    return ID_PREFIX + _encode(owner + digest)
 
 
 def parse_id(id: str, *, owned: bool) -> tuple[str, str] | None:
@@ -150,12 +168,19 @@ def parse_id(id: str, *, owned: bool) -> tuple[str, str] | None:
     if owned and text[22:23] == ".":
         scope, own = text[:22], text[23:]
         raw = _canonical(scope)
-        return (scope, _OWN + own) if raw is not None and len(raw) == 16 and own else None
+        return (scope, _OWN + own) if raw is not None and len(raw) == 16 and _is_own(own) else None
     raw = _canonical(text)
     scope_bytes = _SCOPE_BYTES if owned else 0
     if raw is None or len(raw) != scope_bytes + _DIGEST_BYTES:
         return None
     return _encode(raw[:scope_bytes]), _DIGEST + _encode(raw[scope_bytes:])
+
+
+def _is_own(key: str) -> bool:
+    try:
+        return bool(check_own_key(key))
+    except InvalidKeyError:
+        return False
 
 
 def _encode(raw: bytes) -> str:

@@ -45,6 +45,7 @@ from .operations import (
     Scan,
 )
 from .state import EMPTY, Key, Slot, claimed, due, is_empty, sweep
+from .wording import shown
 
 __all__ = ["AsyncMemoryBackend", "MemoryBackend"]
 
@@ -263,7 +264,7 @@ def _checked(options: BackendOptions) -> dict[str, Any]:
         )
     if most is not None and (type(most) is not int or most < 1):
         raise ConfigurationError(
-            f"backends.{options.name}.max_sessions: {most!r} is no positive number"
+            f"backends.{options.name}.max_sessions: {shown(most)} is no positive number"
         )
     if clock is not None and not callable(clock):
         raise ConfigurationError(

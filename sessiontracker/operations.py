@@ -66,6 +66,7 @@ __all__ = [
     "Stale",
     "Stamp",
     "Start",
+    "Time",
     "Touch",
     "Unavailable",
     "Unknown",
@@ -163,7 +164,8 @@ class Limit(Struct, frozen=True, gc=False):
 
 # Operations ------------------------------------------------------------------
 #
-# `age` is how long ago, in ms, a repeated operation was first sent; 0 the first time.
+# `since` is a time of the store's clock, in ms, before a repeated operation was first sent;
+# 0 the first time.
 
 
 class Operation(Struct, frozen=True, gc=False):
@@ -189,7 +191,7 @@ class Start(Operation, frozen=True, gc=False):
     touch_every: int | None = None
     adopt: Meta | None = None
     limit: Limit | None = None
-    age: int = 0
+    since: int = 0
 
 
 class Read(Operation, frozen=True, gc=False):
@@ -223,7 +225,7 @@ class Write(Operation, frozen=True, gc=False):
     payload: bytes
     lock: Hold | None = None
     release: bool = False
-    age: int = 0
+    since: int = 0
 
 
 class Finish(Operation, frozen=True, gc=False):
@@ -238,7 +240,7 @@ class Finish(Operation, frozen=True, gc=False):
     stamp: Stamp | None = None
     payload: bytes | None = None
     lock: Hold | None = None
-    age: int = 0
+    since: int = 0
 
 
 class Resume(Operation, frozen=True, gc=False):
@@ -251,7 +253,7 @@ class Resume(Operation, frozen=True, gc=False):
     life: int = 0
     lock: Hold | None = None
     limit: Limit | None = None
-    age: int = 0
+    since: int = 0
 
 
 class Delete(Operation, frozen=True, gc=False):
@@ -265,7 +267,7 @@ class Delete(Operation, frozen=True, gc=False):
     life: int = 0
     stamp: Stamp | None = None
     lock: Hold | None = None
-    age: int = 0
+    since: int = 0
 
 
 class Acquire(Operation, frozen=True, gc=False):
@@ -302,12 +304,16 @@ class Release(Operation, frozen=True, gc=False):
     """Let the lock go, or leave its queue: `Released`, or `Lost` if it was neither.
 
     With ``life``, it also says whether that session is still active: `Missing`, `IsFinished`
-    (the lock is let go all the same).
+    (the lock is let go all the same); a repeat, of one that has ended since: `Unknown`.
     """
 
     ticket: int
     life: int = 0
-    age: int = 0
+    since: int = 0
+
+
+class Time(Operation, frozen=True, gc=False):
+    """Ask what time it is where the address is: `Pong`. Changes nothing."""
 
 
 class Rotate(Operation, frozen=True, gc=False):
@@ -322,7 +328,7 @@ class Rotate(Operation, frozen=True, gc=False):
     payload: bytes
     to: str
     lock: Hold | None = None
-    age: int = 0
+    since: int = 0
 
 
 # Of an owner as a whole. The address names the scope, and its key is "".
@@ -346,7 +352,7 @@ class EndOwner(Operation, frozen=True, gc=False):
     id: int
     retention: int | None = None
     keep: str = ""
-    age: int = 0
+    since: int = 0
 
 
 class ReadShared(Operation, frozen=True, gc=False):
@@ -365,7 +371,7 @@ class WriteShared(Operation, frozen=True, gc=False):
     write: int
     payload: bytes
     keep: int
-    age: int = 0
+    since: int = 0
 
 
 # Of a store as a whole
@@ -562,7 +568,7 @@ class Unavailable(Outcome, frozen=True, gc=False):
 
 
 class NoAnswer(Outcome, frozen=True, gc=False):
-    """Sent, and no answer came: it may be sent again with its `age`."""
+    """Sent, and no answer came: it may be sent again, saying `since` when."""
 
     reason: str
 
@@ -579,6 +585,10 @@ class Broken(Outcome, frozen=True, gc=False):
     reason: str
 
 
-def repeat(operation: Any, age: int) -> Any:
-    """``operation`` as it is sent again, ``age`` ms after it was first sent."""
-    return replace(operation, age=age) if hasattr(operation, "age") else operation
+def repeat(operation: Any, since: int) -> Any:
+    """``operation`` as it is sent again: the first time was not before ``since``.
+
+    That is the store's clock, in ms, which `Time` tells. However long a repeat is on its way, what
+    others did after the first sending is no older than it.
+    """
+    return replace(operation, since=since) if hasattr(operation, "since") else operation

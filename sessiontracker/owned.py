@@ -54,8 +54,8 @@ class OwnedBinding(Binding[S]):
         if key is None:
             if id is None:
                 raise TypeError(f"name the {self.name!r} session: its key, id= or the session")
-            place = keys.parse_id(id, owned=True)
-            label = id
+            label = keys.check_id(id)
+            place = keys.parse_id(label, owned=True)
         elif id is not None:
             raise TypeError("name a session by its key or by its id, not by both")
         elif isinstance(key, str) and key.startswith((keys.SECRET_PREFIX, keys.ID_PREFIX)):

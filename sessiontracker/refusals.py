@@ -71,11 +71,15 @@ def refusal(
                 count,
             )
         case Stale(actual, same_life):
-            what = (
-                f"is at version {actual} by now, and this one was read at version {expected}"
-                if same_life
-                else "was started anew since this one was read"
-            )
+            if not same_life:
+                what = "was started anew since this one was read"
+            elif actual > expected:
+                what = f"is at version {actual} by now, and this one was read at version {expected}"
+            else:
+                what = (
+                    f"is at version {actual} by another write than this one's, of version "
+                    f"{expected}, which was lost, or was in a transaction that was rolled back"
+                )
             return StaleSessionError(
                 f"the {name!r} session {label!r} {what}: get() it again and repeat the change, or "
                 "change it under get_locked()",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import shapes
-from .codec import CODECS, Body, header_of, loses, not_finite, split
+from .codec import CODECS, Body, header_of, loses, not_finite, reason_of, split
 from .errors import (
     ConfigurationError,
     SessionDecodeError,
@@ -98,7 +98,7 @@ class SharedCodec:
         except Exception as error:
             raise SessionDecodeError(
                 f"what the {self._name!r} sessions of an owner share cannot be read, and stays as "
-                f"it is: {error}"
+                f"it is: {reason_of(error)}"
             ) from error
 
     def encode(self, value: Any, unknown: Unknown | None = None) -> bytes:
@@ -132,7 +132,8 @@ class SharedCodec:
 
     def _unencodable(self, error: Exception) -> SessionEncodeError:
         return SessionEncodeError(
-            f"what the {self._name!r} sessions share cannot be stored: {error}; nothing was written"
+            f"what the {self._name!r} sessions share cannot be stored: {reason_of(error)}; "
+            "nothing was written"
         )
 
     def _body(self, name: str) -> Body:

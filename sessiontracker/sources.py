@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ PREFIX = "SESSIONTRACKER__"
 
 KeyPath = tuple[str, ...]
 
+_DEEPEST = 32  # tables and arrays in one another
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _NOT_IN_VARIABLES = re.compile(r"[^a-z0-9]+")
 # Settings that are text, whatever the text looks like: the rest may be a TOML value.
@@ -34,7 +35,7 @@ class Sources:
     """
 
     def __init__(self, data: Mapping[str, Any], source: str, environ: Mapping[str, str]) -> None:
-        self.data = _copied(data)
+        self.data = _copied(data, source)
         self.source = source
         self.problems: list[str] = []
         self.made: set[KeyPath] = set()  # tables that only environment variables speak of
@@ -121,6 +122,8 @@ def read_toml(path: Path) -> tuple[Mapping[str, Any], str]:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    except (RecursionError, ValueError) as error:  # so deep, or so long a number
+        raise ConfigurationError(f"{path} cannot be read: {error}") from None
     tools = data.get("tool")
     own = cast("dict[str, Any]", tools).get("sessiontracker") if isinstance(tools, dict) else None
     if isinstance(own, dict):
@@ -132,12 +135,32 @@ def read_toml(path: Path) -> tuple[Mapping[str, Any], str]:
     return data, str(path)
 
 
-def _copied(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables copied, so that overriding changes nobody's data; values as they are."""
-    return {
-        str(key): _copied(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
-        for key, value in data.items()
-    }
+def _copied(data: Mapping[str, Any], source: str, above: KeyPath = ()) -> dict[str, Any]:
+    """Tables copied, so that overriding changes nobody's data; values as they are.
+
+    Raises: ConfigurationError where they are nested so deeply that they cannot be meant.
+    """
+    copied: dict[str, Any] = {}
+    for key, value in data.items():
+        path = (*above, str(key))
+        inner: object = value
+        if len(path) > _DEEPEST or (not isinstance(inner, Mapping) and _is_deep(inner)):
+            raise ConfigurationError(f"{dotted(path)} in {source} is nested too deeply")
+        if isinstance(inner, Mapping):
+            inner = _copied(cast("Mapping[str, Any]", inner), source, path)
+        copied[path[-1]] = inner
+    return copied
+
+
+def _is_deep(value: object, most: int = _DEEPEST) -> bool:
+    """Whether tables and arrays stand more than ``most`` deep in one another."""
+    if isinstance(value, Mapping):
+        inner: Iterable[object] = cast("Mapping[object, object]", value).values()
+    elif isinstance(value, list | tuple):
+        inner = cast("Sequence[object]", value)
+    else:
+        return False
+    return most == 0 or any(_is_deep(each, most - 1) for each in inner)
 
 
 def _value(path: list[str], text: str) -> Any:
@@ -148,6 +171,6 @@ def _value(path: list[str], text: str) -> Any:
         return [name.strip() for name in text.split(",") if name.strip()]
     try:
         value = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (RecursionError, ValueError):
         return text
-    return value["value"] if len(value) == 1 else text
+    return value["value"] if len(value) == 1 and not _is_deep(value) else text

@@ -40,7 +40,7 @@ REMEMBERED = 60_000
 """How long, in ms, a key without a session remembers the last thing done to it."""
 
 _ALIVE = 2.0  # a waiter is alive for so many of its intervals after its last look
-_CLAIM = 1.5  # and its claim lasts so many of them
+_CLAIM = 1.5  # and its claim lasts so many of them: time enough for the living to look again
 
 
 class Record(Struct, frozen=True, array_like=True, gc=False):
@@ -242,13 +242,23 @@ def is_alive(waiter: Waiter, ms: int) -> bool:
     return ms < waiter.seen + _ALIVE * waiter.every
 
 
+def _claim(waiter: Waiter) -> int:
+    """For how long, in ms, the lock is kept free for ``waiter``."""
+    return int(_CLAIM * waiter.every)
+
+
 def hand_over(lock: Lock, ms: int) -> Lock:
-    """``lock`` with its lease gone: claimed for the first waiter that is alive, or free."""
-    queue = lock.queue
+    """``lock`` with its lease gone: claimed for the first waiter that is alive, or free.
+
+    If that was a claim that nobody took, all who have not looked in the meantime are taken for
+    dead, so that those who died together cost the others no more than this one.
+    """
+    queue, lease = lock.queue, lock.lease
+    if lease is not None and not lease.token and ms >= lease.until:
+        queue = tuple(waiter for waiter in queue if ms < waiter.seen + _claim(waiter))
     for index, waiter in enumerate(queue):
         if is_alive(waiter, ms):
-            until = ms + int(_CLAIM * waiter.every)
-            lease = Lease(waiter.ticket, 0, until, waiter.holder)
+            lease = Lease(waiter.ticket, 0, ms + _claim(waiter), waiter.holder)
             return replace(lock, lease=lease, queue=queue[index + 1 :])
     return replace(lock, lease=None, queue=())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import cast
 
 __all__ = ["did_you_mean", "listed", "mask", "masked", "shown"]
@@ -14,10 +14,12 @@ _LONGEST = 80
 _HIDDEN = "***"
 _SECRET = r"(?:pass|pwd|secret|token|credential|api_?key|access_?key|private_?key|auth)"
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
-# To the last @, for a password may hold any sign; rather too much is hidden than too little.
-_USER_INFO = re.compile(r"(//[^:/@?#\s]*):.*@", re.DOTALL)
-_NO_SLASHES = re.compile(r"^([^:/@\s]*):.*@", re.DOTALL)
-_PARAMETER = re.compile(rf"(\b\w*{_SECRET}\w*\s*=\s*)[^&;\s]+", re.IGNORECASE)
+# What a password stands behind. Each is tried once from each place: texts may be long, and odd.
+_USER = re.compile(r"//[^:/@?#\s]*:")
+_USER_WITHOUT_SLASHES = re.compile(r"[^:/@\s]*:")
+_NAME = re.compile(r"\b(\w+)\s*=\s*")
+# … and how far it goes: to the next name, for the signs between them may be its own.
+_NEXT = re.compile(r"[&;\s]\w+\s*=")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -45,9 +47,40 @@ def shown(value: object) -> str:
 
 
 def mask(text: str) -> str:
-    """``text`` with the passwords of the URLs in it hidden, and what is named like a secret."""
-    user_info = _USER_INFO if "//" in text else _NO_SLASHES
-    return _PARAMETER.sub(rf"\1{_HIDDEN}", user_info.sub(rf"\1:{_HIDDEN}@", text))
+    """``text`` with the passwords of the URLs in it hidden, and what is named like a secret.
+
+    Rather too much is hidden than too little: a password may hold any sign.
+    """
+    parts: list[str] = []
+    done = 0
+    for begin, end in sorted([*_passwords(text), *_secrets(text)]):
+        if begin >= done:
+            parts += text[done:begin], _HIDDEN
+        done = max(done, end)
+    return "".join([*parts, text[done:]])
+
+
+def _passwords(text: str) -> Iterator[tuple[int, int]]:
+    """Where it may be that stands behind a user's name: up to the last @."""
+    last = text.rfind("@")
+    if last < 0:
+        return
+    user = _USER.search(text, 0, last) if "//" in text else None
+    if user is None and "://" not in text:
+        user = _USER_WITHOUT_SLASHES.match(text, 0, last)
+    if user is not None:
+        yield user.end(), last
+
+
+def _secrets(text: str) -> Iterator[tuple[int, int]]:
+    """Where the values are that are named like secrets."""
+    done = 0
+    for name in _NAME.finditer(text):
+        if name.start() >= done and name.end() < len(text) and _SECRET_NAME.search(name[1]):
+            following = _NEXT.search(text, name.end())
+            done = len(text) if following is None else following.start()
+            if done > name.end():
+                yield name.end(), done
 
 
 def masked(value: object, name: str = "") -> object:
@@ -55,10 +88,15 @@ def masked(value: object, name: str = "") -> object:
     if isinstance(value, Mapping):
         inner = cast("Mapping[object, object]", value)
         return {key: masked(entry, str(key)) for key, entry in inner.items()}
-    if _SECRET_NAME.search(name) and isinstance(value, str | bytes) and value:
+    if _SECRET_NAME.search(name) and _may_be_secret(value):
         return _HIDDEN
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, list | tuple):
         return [masked(entry, name) for entry in cast("Iterable[object]", value)]
     return value
+
+
+def _may_be_secret(value: object) -> bool:
+    """Whether it is text or a number, and not one of yes and no."""
+    return isinstance(value, str | bytes | int | float) and value not in ("", b"", True, False)

@@ -90,12 +90,14 @@ class AsyncFaulty(AsyncBackend):
         self.at_once = None
 
     async def open(self) -> None:
-        self.faults.opened += 1
+        await self._suspend()
         await self.inner.open()
+        self.faults.opened += 1
 
     async def close(self) -> None:
-        self.faults.closed += 1
+        await self._suspend()
         await self.inner.close()
+        self.faults.closed += 1
 
     async def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
         faults = self.faults
@@ -162,6 +164,7 @@ class FaultyAsyncTracker(AsyncSessionTracker):
     """A tracker whose backends are faulty; ``faults`` and ``stores`` by the backends' names."""
 
     lanes = 1
+    pauses = 0  # of each from the start
 
     def _opener(self, name: str) -> AsyncBackend:
         if not hasattr(self, "faults"):
@@ -169,7 +172,11 @@ class FaultyAsyncTracker(AsyncSessionTracker):
             self.stores: dict[str, Any] = {}
         inner = super()._opener(name)
         self.stores[name] = inner
-        return AsyncFaulty(inner, self.faults.setdefault(name, Faults()), self.lanes)
+        faults = self.faults.get(name)
+        if faults is None:
+            faults = self.faults[name] = Faults()
+            faults.pauses = self.pauses
+        return AsyncFaulty(inner, faults, self.lanes)
 
 
 class FaultyTracker(SessionTracker):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import uuid
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypedDict, TypeVar
 
 import attrs
 import msgspec
@@ -431,6 +431,17 @@ def test_a_pydantic_error_does_not_show_the_data() -> None:
     with pytest.raises(SessionEncodeError) as caught:
         CODEC_OF["json"].encode(Everything(person=Person.model_construct(name=["hush"])))
     assert "hush" not in str(caught.value)
+
+
+def test_an_error_shows_little_of_the_data() -> None:
+    class Chosen(Session):
+        choice: Literal["a", "b"] = "a"
+
+    payload = SessionCodec(Chosen).encode(Chosen())
+    header = payload[: -len(msgspec.msgpack.encode({"choice": "a"}))]
+    with pytest.raises(SessionDecodeError, match=r"at `\$\.choice`") as caught:
+        SessionCodec(Chosen).decode(header + msgspec.msgpack.encode({"choice": "x" * 10_000}))
+    assert len(str(caught.value)) < 1_000
 
 
 def test_max_bytes() -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -39,14 +40,17 @@ from sessiontracker.operations import (
     Release,
     Released,
     Renew,
+    Resume,
     Saved,
     Scan,
     Stale,
     Stamp,
     Start,
+    Time,
     Unavailable,
     Unknown,
     Write,
+    repeat,
 )
 from tests.faulty import FaultyAsyncTracker
 from tests.lossy_store import LossyStore, Server
@@ -410,18 +414,20 @@ async def test_without_a_list_of_slots_neither_scan_nor_reap(server: Server) -> 
         assert isinstance(outcome.error, CapabilityError)
 
 
-@pytest.mark.parametrize("damage", ["empty", "alien", "cut", "flipped", "another's"])
+@pytest.mark.parametrize("damage", ["empty", "alien", "cut", "flipped", "another's", "deep"])
 async def test_what_cannot_be_decoded_is_broken_and_stays(server: Server, damage: str) -> None:
     backend, beside = LossyStore(server), Address("checkout", "", "kbeside")
     await backend.execute([Start(HERE, 1, b"payload"), Start(beside, 2, b"")])
     blob, tag = server.blobs[NAME]
     middle = len(blob) // 2
+    deep = b"\x94" + blob[8:] + b"\x91" * 100_000 + b"\xc0"  # one item too many
     broken = {
         "empty": b"",
         "alien": b"{}",
         "cut": blob[:-3],
         "flipped": blob[:middle] + bytes([blob[middle] ^ 1]) + blob[middle + 1 :],
         "another's": server.blobs[slot_name(beside)][0],
+        "deep": blob[:3] + crc32(deep).to_bytes(4, "big") + deep,
     }[damage]
     server.blobs[NAME] = (broken, tag)
     outcomes = await backend.execute([Read(HERE), Delete(HERE, 3), Read(beside)])
@@ -473,6 +479,21 @@ async def test_a_lease_ends_for_its_holder_before_it_ends_for_anybody_else(clock
     assert isinstance(await ask(fast, Acquire(HERE, 2, 10_000, queue=False)), Granted)
     write = Write(HERE, 3, Stamp(1, 1, 1), b"", Hold(1, granted.token))
     assert await ask(slow, write) == Lost()
+
+
+async def test_a_repeat_finds_others_deeds_by_whatever_clock_they_were_done(clock: Clock) -> None:
+    server = Server()
+    mine, slow, fast = (Skewed(server, clock, ms) for ms in (0, -400, 400))
+    await ask(mine, Start(HERE, 1, b"0"))
+    clock.now += 10_000_000
+    finish = Finish(HERE, 2, 60_000)
+    assert isinstance(await ask(mine, finish), Found)
+    resumed = await ask(slow, Resume(HERE, 3))
+    await ask(fast, Acquire(HERE, 4, 60_000))
+    pong = await ask(mine, Time(HERE))
+    assert isinstance(pong, Pong)
+    assert await ask(mine, repeat(finish, pong.now // 1000)) == Unknown()
+    assert await ask(mine, Read(HERE)) == resumed
 
 
 async def test_a_tracker_holds_a_lock_no_longer_than_it_is_told_through_renewals_too() -> None:

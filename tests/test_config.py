@@ -68,6 +68,13 @@ def problems(config: dict[str, Any]) -> list[str]:
     return str(caught.value).splitlines()
 
 
+def nested(value: Any, depth: int) -> Any:
+    """``value`` in so many tables, or arrays."""
+    for _ in range(depth):
+        value = {"a": value} if isinstance(value, dict) else [value]
+    return value
+
+
 def problem(config: dict[str, Any]) -> str:
     (line,) = problems(config)
     return line
@@ -485,6 +492,11 @@ def test_an_option_may_name_a_variable_too(monkeypatch: pytest.MonkeyPatch) -> N
         ({"sessions": {"a": 1}}, "sessions.a in s.toml: 1 is no table"),
         ({"plugins": "otel"}, 'plugins in s.toml: "otel" is no list of names'),
         ({"plugins": [1]}, "plugins in s.toml: [1] is no list of names"),
+        ({"plugins": "\ud800"}, "is no list of names"),
+        ({"backends": {"hot": {"use": "memory", "url": "env:\ud800"}}}, "is not set"),
+        (nested({}, 33), ".a in s.toml is nested too deeply"),
+        (nested({}, 50_000), ".a in s.toml is nested too deeply"),
+        ({"defaults": {"codec": nested([], 40)}}, "defaults.codec in s.toml is nested too deeply"),
         ({"operation_timeout": "off"}, "operation_timeout in s.toml: this cannot be off"),
         ({"operation_timeout": 0}, "operation_timeout in s.toml: this cannot be zero"),
         ({"reap_every": 0}, "reap_every in s.toml: this cannot be zero"),
@@ -554,6 +566,25 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         Config.from_toml(path)
 
 
+def test_what_is_no_url_is_explained_all_the_same(tmp_path: Path) -> None:
+    text = '[backends.hot]\nuse = "memory"\nurl = nan\n'
+    config = Config.from_toml(write(tmp_path, text), strict=False)
+    assert "nan is no URL" in config.problems[0]
+    assert "url" in config.explain_backends()["hot"]
+
+
+@pytest.mark.parametrize("value", ["[" * 5_000 + "]" * 5_000, "9" * 5_000])
+def test_a_file_that_python_cannot_read(
+    tmp_path: Path, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"bad\.toml cannot be read: "):
+        Config.from_toml(write(tmp_path, f"plugins = {value}", "bad.toml"))
+    monkeypatch.setenv("SESSIONTRACKER__DEFAULTS__IDLE_TIMEOUT", value)
+    monkeypatch.setenv("SESSIONTRACKER__PLUGINS", value)
+    with pytest.raises(ConfigurationError):
+        Config(plugins=["x"])
+
+
 def test_an_error_names_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, '[sessions.checkout]\nidle_timeout = "30 minits"\n')
     with pytest.raises(ConfigurationError) as caught:
@@ -608,6 +639,14 @@ def test_each_setting_says_where_it_came_from(
         ("postgresql://h/d?password=swordfish&x=1", "postgresql://h/d?password=***&x=1"),
         ("postgresql://h/d?sslPassword=swordfish", "postgresql://h/d?sslPassword=***"),
         ("host=h password=swordfish user=u", "host=h password=*** user=u"),
+        # Signs that ought to be quoted there
+        ("postgresql://h/d?password=sword@fish&x=1", "postgresql://h/d?password=***&x=1"),
+        ("postgresql://h:5432/d?password=sword@fish&x=1", "postgresql://h:***&x=1"),
+        ("postgresql://h/d?password=sword fish&x=1", "postgresql://h/d?password=***&x=1"),
+        ("postgresql://h/d?password=sword&fish;!&x=1", "postgresql://h/d?password=***&x=1"),
+        ("unix:///run/r.sock?password=sword\nfish", "unix:///run/r.sock?password=***"),
+        ("host=h password=sword fish user=u", "host=h password=*** user=u"),
+        ("u:sword//fish@h", "u:***@h"),
         ("postgresql://app@db:5432/app", "postgresql://app@db:5432/app"),
         ("redis://h:6379/0", "redis://h:6379/0"),
         ("sqlite:///sessions.db", "sqlite:///sessions.db"),
@@ -617,6 +656,14 @@ def test_passwords_in_urls_are_masked(text: str, expected: str) -> None:
     assert mask(text) == expected
 
 
+@pytest.mark.parametrize(
+    "piece", ["://:", "//u:", "pass", "pass=", "a=", " = ", "@", "pass= ", "&a", "pass=&a "]
+)
+def test_masking_takes_no_longer_than_the_text_is_long(piece: str) -> None:
+    for end in ("", "@", "="):
+        assert mask(piece * 100_000 + end)
+
+
 def test_options_that_are_named_like_secrets_are_masked() -> None:
     given = {
         "password": "swordfish",
@@ -624,9 +671,12 @@ def test_options_that_are_named_like_secrets_are_masked() -> None:
         "tls": {"keyPassphrase": "swordfish", "verify": True},
         "nodes": ["redis://:swordfish@h"],
         "prefix": "shop",
+        "pwd": 12345678,
+        "connect_args": {"passphrase": [12345678]},
     }
     shown = repr(masked(given))
     assert "swordfish" not in shown
+    assert "12345678" not in shown
     assert "'shop'" in shown
     assert "True" in shown
 

@@ -70,6 +70,15 @@ def test_the_page_about_logins_shows_the_example_as_it_is() -> None:
     assert f"```\n{LOGINS}```" in page
 
 
+def test_orders() -> None:
+    assert run("orders.py") == [
+        "together:    True",
+        "not at all:  False",
+        "stale:       get() it again",
+        "orders:      ['order-42']",
+    ]
+
+
 def test_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each type lives where the file says, for as long as it says."""
     monkeypatch.chdir(tmp_path)

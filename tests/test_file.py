@@ -280,6 +280,17 @@ def test_a_damaged_file_is_broken_for_its_slot_alone(
     assert [item.address for item in page.items] == [beside]
 
 
+def test_a_directory_in_a_file_s_place_is_told_at_once(store: FileStore, root: Path) -> None:
+    ask(store, Start(HERE, 1, b"payload"))
+    [path] = files(root)
+    path.unlink()
+    path.mkdir()
+    for operation in (Read(HERE), Start(HERE, 2, b"new")):
+        failed = ask(store, operation)
+        assert isinstance(failed, Failed)
+        assert "move away the directory" in str(failed.error)
+
+
 def test_what_a_killed_process_left_half_written_is_written_over(
     store: FileStore, root: Path
 ) -> None:
@@ -455,6 +466,9 @@ def test_a_directory_of_a_newer_version_is_refused(root: Path) -> None:
         ("/tmp/x", {"fsnyc": True}, "backends.hot.fsnyc"),
         ("/tmp/x", {"fsync": "yes"}, "true or false"),
         ("/tmp/x", {"clock": 5}, "callable"),
+        ("~nobody-of-this-name/x", {}, r"backends\.hot\.url: .* is no path"),
+        ("/tmp/x\0", {}, r"backends\.hot\.url: .* is no path: it holds a NUL"),
+        ("/tmp/x\ud800", {}, r"backends\.hot\.url: .* is no path: it holds a lone surrogate"),
     ],
 )
 def test_an_option_that_cannot_be_used(url: str | None, options: Any, says: str) -> None:

@@ -153,14 +153,15 @@ def test_a_child_renews_nothing_of_its_parent_s() -> None:
 tracker = FaultyTracker()
 tracker.open()
 faults = tracker.faults["memory"]
-with tracker.lock(Checkout, "a", lease=0.6) as lock:
+with tracker.lock(Checkout, "a", lease=1.5) as lock:
     while not faults.asked(Renew):
         time.sleep(0.01)
 
     def child():
         renewed = len(faults.asked(Renew))
-        with tracker.lock(Checkout, "mine", lease=0.3) as mine:
-            time.sleep(0.6)
+        with tracker.lock(Checkout, "mine", lease=1.5) as mine:
+            while len(faults.asked(Renew)) == renewed:
+                time.sleep(0.01)
             mine.check()
         tickets = {renew.ticket for renew in faults.asked(Renew)[renewed:]}
         assert tickets == {mine._hold.ticket}, "nothing but its own lock"
@@ -218,8 +219,9 @@ async def parent():
             )
             assert len(results) == 10
             assert faults.opened == 2, "ten first calls at once open it once"
-            async with tracker.lock(Checkout, "mine", lease=0.3) as mine:
-                await asyncio.sleep(0.6)
+            async with tracker.lock(Checkout, "mine", lease=1.5) as mine:
+                while not faults.asked(Renew):
+                    await asyncio.sleep(0.01)
                 mine.check()
             await tracker.close()
             assert len(locks_left(parents)) == 1

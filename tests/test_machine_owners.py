@@ -70,6 +70,10 @@ class Store:
         self.now = BEGIN * 1000
         self.ids = count(1)
 
+    @property
+    def ms(self) -> int:
+        return self.now // 1000
+
     def go_on(self, ms: float) -> None:
         self.now += round(ms * 1000)
 
@@ -291,7 +295,7 @@ def test_a_repeated_start_makes_room_once(store: Store) -> None:
     start = Start(at("kandroid"), store.id(), b"", "alice", limit=limit)
     first = store.ask(start)
     store.go_on(5)
-    again = store.ask(replace(start, age=6))
+    again = store.ask(replace(start, since=store.ms - 6))
     assert again == first
     assert first.ended == ("kios",)
     assert store.listed() == ["kandroid", "kweb"]
@@ -303,7 +307,7 @@ def test_a_start_that_was_refused_may_be_repeated_once_there_is_room(store: Stor
     assert isinstance(store.ask(start), LimitReached)
     store.go_on(1)
     store.finish("kios")
-    assert isinstance(store.ask(replace(start, age=2)), Saved)
+    assert isinstance(store.ask(replace(start, since=store.ms - 2)), Saved)
 
 
 def test_resuming_counts_against_the_limit_and_never_ends_another(store: Store) -> None:
@@ -440,7 +444,7 @@ def test_a_repeated_log_out_answers_the_same_and_ends_nothing_more(store: Store)
     store.go_on(5)
     store.start("kandroid")
     store.go_on(5)
-    assert store.ask(replace(end, age=11)) == Ended(2)
+    assert store.ask(replace(end, since=store.ms - 11)) == Ended(2)
     assert store.listed() == ["kandroid"]
 
 
@@ -460,17 +464,17 @@ def test_a_log_out_is_not_repeated_past_what_others_have_done(store: Store, deed
             store.delete_all(keep="kweb")
     store.go_on(1)
     left = store.listed()
-    assert isinstance(store.delete_all(age=1), Unknown)
-    assert isinstance(store.finish_all(age=1), Unknown)
+    assert isinstance(store.delete_all(since=store.ms - 1), Unknown)
+    assert isinstance(store.finish_all(since=store.ms - 1), Unknown)
     assert store.listed() == left
     store.go_on(1)
-    assert isinstance(store.delete_all(age=1), Ended)
+    assert isinstance(store.delete_all(since=store.ms - 1), Ended)
 
 
 def test_a_log_out_that_is_repeated_too_late_is_not_known(store: Store) -> None:
     store.start("kios")
     store.go_on(REMEMBERED + 1)
-    assert isinstance(store.delete_all(age=REMEMBERED), Unknown)
+    assert isinstance(store.delete_all(since=store.ms - REMEMBERED), Unknown)
     assert store.listed() == ["kios"]
 
 
@@ -482,10 +486,10 @@ def test_a_log_out_is_what_each_key_saw_last(store: Store) -> None:
     store.go_on(1)
     store.delete_all()
     store.go_on(1)
-    assert isinstance(store.ask(replace(finish, age=3)), Unknown)
-    assert isinstance(store.ask(replace(delete, age=3)), Unknown)
+    assert isinstance(store.ask(replace(finish, since=store.ms - 3)), Unknown)
+    assert isinstance(store.ask(replace(delete, since=store.ms - 3)), Unknown)
     start = Start(at("kios"), store.id(), b"", "alice")
-    assert isinstance(store.ask(replace(start, age=3)), Unknown)
+    assert isinstance(store.ask(replace(start, since=store.ms - 3)), Unknown)
     assert isinstance(store.ask(start), Saved)
 
 
@@ -496,7 +500,7 @@ def test_a_write_that_was_done_before_a_log_out_is_not_called_missing(store: Sto
     store.go_on(1)
     store.delete_all()
     store.go_on(1)
-    assert isinstance(store.ask(replace(write, age=3)), Unknown)
+    assert isinstance(store.ask(replace(write, since=store.ms - 3)), Unknown)
 
 
 def test_the_memory_of_a_log_out_survives_a_clock_that_goes_back(store: Store) -> None:
@@ -505,11 +509,11 @@ def test_the_memory_of_a_log_out_survives_a_clock_that_goes_back(store: Store) -
     store.ask(end)
     store.go_on(-5_000)
     store.start("kweb")
-    assert store.ask(replace(end, age=10)) == Ended(1)
+    assert store.ask(replace(end, since=store.ms - 10)) == Ended(1)
     other = EndOwner(OWNER, store.id())
     assert store.ask(other) == Ended(1)
     store.go_on(5_010)
-    assert isinstance(store.ask(Delete(at("kweb"), store.id(), age=20)), Unknown)
+    assert isinstance(store.ask(Delete(at("kweb"), store.id(), since=store.ms - 20)), Unknown)
 
 
 def test_a_log_out_leaves_its_own_memory_and_no_more(store: Store) -> None:
@@ -643,13 +647,13 @@ def test_a_repeated_write_of_it_is_done_once(store: Store) -> None:
     write = WriteShared(OWNER, store.id(), 0, 0, b"one", DAY)
     first = store.ask(write)
     store.go_on(5)
-    assert store.ask(replace(write, age=6)) == first
+    assert store.ask(replace(write, since=store.ms - 6)) == first
     store.go_on(5)
     store.share(b"two")
     store.go_on(5)
-    assert isinstance(store.ask(replace(write, age=16)), Unknown)
+    assert isinstance(store.ask(replace(write, since=store.ms - 16)), Unknown)
     late = WriteShared(OWNER, store.id(), 0, 0, b"three", DAY)
-    assert isinstance(store.ask(replace(late, age=2)), Stale)
+    assert isinstance(store.ask(replace(late, since=store.ms - 2)), Stale)
 
 
 # Another key -------------------------------------------------------------------
@@ -716,13 +720,13 @@ def test_a_repeated_rotation_answers_the_same(store: Store) -> None:
     rotate = Rotate(at("kold"), store.id(), meta.stamp, b"", "knew")
     first = store.ask(rotate)
     store.go_on(1)
-    assert store.ask(replace(rotate, age=2)) == first
+    assert store.ask(replace(rotate, since=store.ms - 2)) == first
     store.ask(Write(at("knew"), store.id(), first.meta.stamp, b"next"))
-    assert store.ask(replace(rotate, age=2)).meta.stamp == first.meta.stamp
+    assert store.ask(replace(rotate, since=store.ms - 2)).meta.stamp == first.meta.stamp
     store.go_on(1)
     store.delete_all()
     store.go_on(1)
-    assert isinstance(store.ask(replace(rotate, age=4)), Unknown)
+    assert isinstance(store.ask(replace(rotate, since=store.ms - 4)), Unknown)
 
 
 def test_all_a_slot_holds_can_be_stored(store: Store) -> None:

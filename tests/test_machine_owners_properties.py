@@ -166,10 +166,10 @@ class Owners(RuleBasedStateMachine):
     @rule(which=index)
     def send_again(self, which: int) -> None:
         sent = self.sent[-1 - which % min(5, len(self.sent))]
-        if not hasattr(sent.operation, "age"):
+        if not hasattr(sent.operation, "since"):
             return
         before = self.alive()
-        outcome = self.send(repeat(sent.operation, self.ms - sent.at + 1), sent)
+        outcome = self.send(repeat(sent.operation, sent.at - 1), sent)
         if isinstance(sent.operation, EndOwner):
             # Whoever began after it was first sent is none of its business.
             later = {key: meta for key, meta in before.items() if meta.life not in sent.began}
@@ -228,24 +228,26 @@ class Owners(RuleBasedStateMachine):
             self.check_shared(outcome.shared)
             if isinstance(operation, Finish):
                 # A repeat tells what it did; another session may have begun here since.
-                if not operation.age or name not in self.listed():
+                if not operation.since or name not in self.listed():
                     self.live.pop(name, None)
             elif not getattr(operation, "finished", False):
                 self.began_at(name, outcome.meta, ())
         elif isinstance(outcome, Saved):
             if isinstance(operation, Rotate):
-                if not operation.age:
+                if not operation.since:
                     self.live.pop(name, None)
                 name = operation.to
             now = settle(self.slot.keys.get(name, NOTHING), self.ms).active
             # A repeat tells what it did, whatever became of it since.
             if now is not None and now.meta.stamp == outcome.meta.stamp:
-                self.began_at(name, outcome.meta, outcome.ended)
+                # Under a key that made room for it, another may have begun.
+                ended = () if getattr(operation, "since", 0) else outcome.ended
+                self.began_at(name, outcome.meta, ended)
             if isinstance(operation, (Start, Rotate)):
                 self.check_shared(outcome.shared)
         elif isinstance(outcome, Deleted) and outcome.existed:
             self.live.pop(name, None)
-        elif isinstance(outcome, Ended) and not operation.age:
+        elif isinstance(outcome, Ended) and not operation.since:
             ended_keys = [key for key in live if key != operation.keep]
             finished_too = operation.retention is None
             assert len(ended_keys) <= outcome.count

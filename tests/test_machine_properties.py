@@ -132,7 +132,7 @@ class Histories(RuleBasedStateMachine):
         self.token_kept = 0
         self.fence = 0
         self.line: dict[int, tuple[int, int]] = {}  # ticket: (last look, interval)
-        self.claimant = 0
+        self.claimant = self.claim_until = 0
 
     # What the clients do -----------------------------------------------------
 
@@ -228,8 +228,9 @@ class Histories(RuleBasedStateMachine):
         sent = self.sent[-1 - which % len(self.sent)]
         start = getattr(sent.operation, "start", None)
         if start is not None and start.id in self.gone and self.deed() != start.id:
-            return  # a request for a lock knows no age: somebody else's deed makes it a new one
-        self.send(repeat(sent.operation, max(1, self.elapsed // 1000 - sent.at)), sent)
+            return  # a request for a lock knows no time: somebody else's deed makes it a new one
+        since = self.ms - max(1, self.elapsed // 1000 - sent.at)
+        self.send(repeat(sent.operation, since), sent)
 
     @precondition(lambda self: self.sent)
     @rule(which=index)
@@ -392,7 +393,7 @@ class Histories(RuleBasedStateMachine):
         if not sent.did or isinstance(operation, Acquire) or not self.clock_rises:
             return
         assert not did
-        if getattr(operation, "age", 0) == 0:
+        if getattr(operation, "since", 0) == 0:
             return  # a duplicate that nobody waits for
         if isinstance(outcome, Unknown):
             return
@@ -433,6 +434,18 @@ class Histories(RuleBasedStateMachine):
     def check_line(self, operation: Operation, outcome: Outcome) -> None:
         """Whoever is given the lock came before all others that still give signs of life."""
         ticket = getattr(operation, "ticket", 0)
+        lock = self.key.lock
+        queue = [] if lock is None else [waiter.ticket for waiter in lock.queue]
+        assert len(set(queue)) == len(queue)
+        if isinstance(outcome, Queued):
+            assert outcome.ahead == queue.index(ticket)
+        claim = lock.lease if lock and lock.lease and not lock.lease.token else None
+        claimant = claim.ticket if claim else 0
+        order = [claimant, *queue] if claimant else queue
+        if self.claimant and self.ms >= self.claim_until:
+            # Nobody took the claim: who has not looked meanwhile is taken for dead.
+            known = {*order, *(each for each in self.line if self.lives(each, 1.25))}
+            self.line = {each: look for each, look in self.line.items() if each in known}
         if isinstance(operation, Acquire) and isinstance(outcome, Queued):
             self.line[ticket] = (self.ms, operation.look_every)
         elif isinstance(operation, Acquire) and isinstance(outcome, Granted):
@@ -441,24 +454,14 @@ class Histories(RuleBasedStateMachine):
             self.line.pop(ticket, None)
         elif isinstance(operation, (Acquire, Release)):
             self.line.pop(ticket, None)
-        lock = self.key.lock
-        queue = [] if lock is None else [waiter.ticket for waiter in lock.queue]
-        assert len(set(queue)) == len(queue)
-        if isinstance(outcome, Queued):
-            assert outcome.ahead == queue.index(ticket)
-        before, claimant = self.claimant, 0
-        if lock is not None and lock.lease is not None and not lock.lease.token:
-            claimant = lock.lease.ticket
-        if before not in (claimant, *queue):
-            self.line.pop(before, None)  # it slept through its claim, and has no other
-        if claimant:
-            if claimant != next(iter(self.line)):
-                self.check_first(claimant)
+        if self.claimant not in order:
+            self.line.pop(self.claimant, None)  # it slept through its claim, and has no other
+        if claimant and claimant != next(iter(self.line)):
+            self.check_first(claimant)
         alive = [earlier for earlier in self.line if earlier != claimant and self.lives(earlier)]
         assert alive == [waiter for waiter in queue if waiter in alive]
-        order = [claimant, *queue] if claimant else queue
         self.line = {waiter: self.line[waiter] for waiter in order}
-        self.claimant = claimant
+        self.claimant, self.claim_until = claimant, claim.until if claim else 0
 
     def check_first(self, ticket: int) -> None:
         for earlier in self.line:
@@ -466,10 +469,10 @@ class Histories(RuleBasedStateMachine):
                 return
             assert not self.lives(earlier), "a live waiter was passed over"
 
-    def lives(self, ticket: int) -> bool:
+    def lives(self, ticket: int, intervals: float = 1.75) -> bool:
         # Looks in quick succession are not recorded: a quarter of the interval is lost.
         looked, every = self.line[ticket]
-        return self.ms < looked + 1.75 * every
+        return self.ms < looked + intervals * every
 
     # Ghosts -------------------------------------------------------------------
 
@@ -556,8 +559,11 @@ class Histories(RuleBasedStateMachine):
         if lock is None or lock.lease is None:
             return
         slot, now, every = self.slot, self.now, 1_000
-        silent = [lock.lease.until - self.ms, *(int(1.5 * w.every) for w in lock.queue)]
-        latest = now + (sum(silent) + (len(silent) + 1) * every) * 1000
+        intervals = [waiter.every for waiter in lock.queue]
+        if self.clock_rises:  # those of one interval cost one claim together
+            intervals = list(set(intervals))
+        silent = [lock.lease.until - self.ms, *(int(1.5 * each) for each in intervals)]
+        latest = now + (sum(silent) + 1) * 1000
         while now <= latest:
             slot, outcome = apply(slot, Acquire(HERE, 7, 1_000, look_every=every), now)
             if isinstance(outcome, Granted):

@@ -33,18 +33,18 @@ def asked(tracker: Any, answers: Callable[[Reap], Any]) -> list[Reap]:
     [asker] = tracker._askers.values()
     seen: list[Reap] = []
 
-    def answer(operation: Reap) -> Any:
-        seen.append(operation)
-        return answers(operation)
+    def answer(limit: int) -> Any:
+        seen.append(Reap(limit))
+        return answers(seen[-1])
 
     if isinstance(tracker, AsyncSessionTracker):
 
-        async def ask(operation: Reap) -> Any:
-            return answer(operation)
+        async def reap(limit: int) -> Any:
+            return answer(limit)
 
-        asker.ask = ask
+        asker.reap = reap
     else:
-        asker.ask = answer
+        asker.reap = answer
     return seen
 
 

@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from sessiontracker.backend import AsyncThreadedBackend, ThreadedBackend
+from sessiontracker.backend import AsyncThreadedBackend, ThreadedBackend, Wakes
 from sessiontracker.blocking import Line
 from sessiontracker.contract import Asked
 from sessiontracker.operations import (
@@ -342,3 +342,16 @@ def test_the_line_is_left_by_a_grant_and_by_a_release(store: Store) -> None:
     assert line
     line.note([Release(HERE, 8)], [Released()])
     assert not line
+
+
+def test_all_are_woken_though_more_come_meanwhile() -> None:
+    wakes = Wakes()
+    wakes.note(Acquire(HERE, 1, 60_000), Queued("", 0, 0))
+
+    class Event:
+        def set(self) -> None:
+            wakes.note(Acquire(HERE, 2, 60_000), Queued("", 0, 0))
+
+    wakes._events[1] = Event()  # type: ignore[assignment]
+    wakes.wake_all()
+    assert set(wakes) == {1, 2}

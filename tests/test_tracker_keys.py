@@ -12,6 +12,7 @@ import pytest
 from sessiontracker import (
     AsyncSessionTracker,
     InvalidKeyError,
+    OwnedSession,
     SessionActiveError,
     SessionFinishedError,
     SessionInProgressError,
@@ -20,13 +21,33 @@ from sessiontracker import (
     SessionTrackerError,
     StaleSessionError,
 )
+from sessiontracker.keys import id_of, parse_id
 from tests.trackers import ALL, FUSED, Checkout, opened
+
+
+class Login(OwnedSession):
+    pass
 
 
 @pytest.fixture(params=ALL, ids="-".join)
 async def tracker(request: pytest.FixtureRequest) -> Any:
     async with opened(request.param) as tracker:
         yield tracker
+
+
+@pytest.mark.parametrize("scope", ["", "A" * 22, "!", "AAAA", "a" * 21, "a" * 22, "é"])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "", "da", "d", "d!", "xorder-42", "k", "kstk_a", f"ksti_{'A' * 43}", f"d{'A' * 42}B",
+        f"d{'A' * 60}",
+    ],
+)  # fmt: skip
+def test_what_no_session_of_ours_is_stored_as_has_nobodys_id(scope: str, stored: str) -> None:
+    """Not even one that looks like another's."""
+    id = id_of(scope, stored)
+    assert id.startswith("sti_")
+    assert parse_id(id, owned=bool(scope)) is None
 
 
 async def test_a_key_that_is_not_given_is_secret_and_made_at_the_start(tracker: Any) -> None:
@@ -55,6 +76,22 @@ async def test_an_id_names_a_session_wherever_a_key_does(tracker: Any) -> None:
     assert await tracker.delete(Checkout, id=started.id) is True
     with pytest.raises(SessionNotFoundError):
         await tracker.get(Checkout, started.key)
+
+
+@pytest.mark.parametrize("type", [Checkout, Login])
+async def test_an_id_is_text(type: Any) -> None:
+    async with AsyncSessionTracker() as tracker:
+        for id in (7, b"sti_", [], 0.5):
+            with pytest.raises(InvalidKeyError, match="id is text"):
+                await tracker.get(type, id=id)
+
+
+@pytest.mark.parametrize("own", ["", "\ud800", "k" * 1025, "stk_x"])
+async def test_an_id_with_a_key_that_nobody_can_have_is_not_found(own: str) -> None:
+    async with AsyncSessionTracker() as tracker:
+        login = await tracker.start(Login(key="ios", owner="alice"))
+        with pytest.raises(SessionNotFoundError):
+            await tracker.get(Login, id=login.id.removesuffix("ios") + own)
 
 
 async def test_with_a_key_of_one_s_own_the_id_is_the_key(tracker: Any) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from math import ceil
-from typing import Any
+from math import ceil, inf
+from typing import Any, TypeGuard
 
 from ..contract import Asked, AsyncBackend
 from ..operations import (
@@ -13,21 +13,24 @@ from ..operations import (
     NoAnswer,
     Outcome,
     Ping,
+    Pong,
     Read,
     Reap,
     Renew,
     Scan,
+    Time,
     Touch,
     Unavailable,
     repeat,
 )
 from .batching import AsyncBatcher
-from .runtime import monotonic, sleep
+from .runtime import NOT_ANSWERED, NOT_SENT, monotonic, sleep
 
 __all__ = ["AsyncAsker"]
 
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
+_SPARE = 1 / 10  # of all the time: what is left for an answer to the last that is asked
 _HARMLESS = (Read, Touch, Renew, Scan, Reap, Ping)
 
 
@@ -35,7 +38,7 @@ class AsyncAsker:
     """One backend, by its ``name`` in the configuration.
 
     What it could not do, and what it gave no answer to, is asked again for ``timeout``
-    seconds in all; an operation that was sent before says how long ago (`age`).
+    seconds in all; an operation that was sent before says `since` when.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class AsyncAsker:
         self.look_every = round(backend.look_every * 1000)
         """How often, in ms, one who waits for a lock looks again by itself."""
         self._timeout = timeout
-        self._batcher = AsyncBatcher(backend, max_in_flight)
+        self._batcher = AsyncBatcher(backend, max_in_flight, timeout)
         self._closed = False
 
     async def ask(self, operation: Asked) -> Outcome:
@@ -55,7 +58,7 @@ class AsyncAsker:
         if self.at_once is not None and operation.address is not None:
             return self.at_once(operation)
         began = monotonic()
-        outcome = await self._batcher.ask(operation)
+        outcome = await self._batcher.ask(operation, began)
         if type(outcome) is Unavailable or type(outcome) is NoAnswer:
             return (await self._again([operation], [outcome], began))[0]
         return outcome
@@ -65,51 +68,67 @@ class AsyncAsker:
         began = monotonic()
         return await self._again(operations, await self.ask_once(operations), began)
 
+    async def reap(self, limit: int) -> Outcome:
+        """The outcome of a `Reap`, which rests in between and takes as long as it takes."""
+        began = monotonic()
+        reap = Reap(limit)
+        return (await self._again([reap], [await self._batcher.ask(reap, inf)], began))[0]
+
     async def ask_once(self, operations: Sequence[Asked]) -> list[Outcome]:
         """As `ask_all`, for one who asks again by itself."""
         if self.at_once is not None:
             return [await self.ask(operation) for operation in operations]
-        return await self._batcher.ask_all(operations)
+        return await self._batcher.ask_all(operations, monotonic())
 
     async def _again(
         self, operations: Sequence[Asked], outcomes: list[Outcome], began: float
     ) -> list[Outcome]:
         """Ask those that have no outcome until they have, or time is up."""
-        unsettled = [index for index, outcome in enumerate(outcomes) if _is_unsettled(outcome)]
-        sent: set[int] = set()
+        if not any(map(_is_unsettled, outcomes)):
+            return outcomes
+        calls = [_Call(*each) for each in zip(operations, outcomes, strict=True)]
+        unsettled = [call for call in calls if call.is_unsettled]
+        took = monotonic() - began
         pause = _FIRST_PAUSE
         while unsettled:
-            for index in unsettled:
-                if type(outcomes[index]) is NoAnswer:
-                    if not isinstance(operations[index], _HARMLESS):
-                        sent.add(index)
-            left = began + self._timeout - monotonic()
+            left = began + self._timeout * (1 - _SPARE) - monotonic()
             if left <= 0 or self._closed:
-                for index in unsettled:
-                    outcomes[index] = self._given_up(outcomes[index], index in sent)
-                return outcomes
+                break
+            # Were time up while it is sent for the first time, nobody would know what was done.
+            unsettled = [call for call in unsettled if left > took or call.may_be_cut_short]
+            if not unsettled:
+                break
             await sleep(min(pause * random.uniform(0.5, 1.0), left))
             pause = min(pause * 2, _LONGEST_PAUSE)
-            age = ceil((monotonic() - began) * 1000) + 1  # rather too old than too young
-            answers = await self._batcher.ask_all(
-                [
-                    repeat(operations[index], age) if index in sent else operations[index]
-                    for index in unsettled
-                ]
-            )
-            asked, unsettled = unsettled, list[int]()
-            for index, answer in zip(asked, answers, strict=True):
-                outcomes[index] = answer
-                if _is_unsettled(answer):
-                    unsettled.append(index)
-                elif type(answer) is Failed and index in sent:
-                    # What was sent before may have been done, whatever became of the repeat.
-                    outcomes[index] = NoAnswer(f"backend {self.name!r}: {answer.error}")
-        return outcomes
+            asked_at = monotonic()
+            await self._date([call for call in unsettled if call.is_undated], began)
+            await self._ask_again([call for call in unsettled if not call.is_undated], began)
+            took = monotonic() - asked_at
+            unsettled = [call for call in unsettled if call.is_unsettled]
+        return [call.told(self.name) for call in calls]
 
-    def _given_up(self, outcome: Any, was_sent: bool) -> Outcome:
-        reason = f"backend {self.name!r}: {outcome.reason}"
-        return NoAnswer(reason) if was_sent else Unavailable(reason)
+    async def _ask_again(self, calls: Sequence[_Call], began: float) -> None:
+        if calls and type(calls[0].operation) is Reap:
+            began = inf
+        answers = await self._batcher.ask_all([call.operation for call in calls], began)
+        for call, answer in zip(calls, answers, strict=True):
+            call.hear(answer)
+
+    async def _date(self, calls: Sequence[_Call], began: float) -> None:
+        """Have ``calls`` say since when they are sent, by the clock of where they go.
+
+        That clock was read after ``began`` and before its answer is here, so that much less is
+        surely no later than when they were first sent. Where there is no answer, they say nothing.
+        """
+        if not calls:
+            return
+        times = [Time(call.operation.address) for call in calls]
+        answers = await self._batcher.ask_all(times, began)
+        elapsed = ceil((monotonic() - began) * 1000)
+        for call, answer in zip(calls, answers, strict=True):
+            if type(answer) is Pong:
+                since = max(1, answer.now // 1000 - elapsed)
+                call.operation = repeat(call.operation, since)
 
     async def close(self) -> None:
         self._closed = True
@@ -117,5 +136,49 @@ class AsyncAsker:
         await self._batcher.close()
 
 
-def _is_unsettled(outcome: Outcome) -> bool:
+class _Call:
+    """An operation that is asked again while it has no outcome, and what came of it so far."""
+
+    __slots__ = ("_outcome", "_was_sent", "operation")
+
+    def __init__(self, operation: Any, outcome: Outcome) -> None:
+        self.operation = operation
+        self._outcome = outcome
+        self._was_sent = False  # and may have been done
+        self.hear(outcome)
+
+    def hear(self, outcome: Outcome) -> None:
+        if type(outcome) is NoAnswer:
+            self._was_sent |= not isinstance(self.operation, _HARMLESS)
+        # That time was up says less than what was wrong before.
+        if not _is_unsettled(outcome) or outcome.reason not in (NOT_ANSWERED, NOT_SENT):
+            self._outcome = outcome
+
+    @property
+    def is_unsettled(self) -> bool:
+        return _is_unsettled(self._outcome)
+
+    @property
+    def is_undated(self) -> bool:
+        """Whether it must not be sent again before it says `since` when."""
+        return self._was_sent and getattr(self.operation, "since", None) == 0
+
+    @property
+    def may_be_cut_short(self) -> bool:
+        """Whether it makes no difference if time is up while it is sent."""
+        return self._was_sent or isinstance(self.operation, _HARMLESS)
+
+    def told(self, backend: str) -> Outcome:
+        """The outcome, as its caller is told it."""
+        outcome = self._outcome
+        if type(outcome) is Failed and self._was_sent:
+            # It may have been done when it was sent first, whatever became of its repeat.
+            return NoAnswer(f"backend {backend!r}: {outcome.error}")
+        if _is_unsettled(outcome):
+            reason = f"backend {backend!r}: {outcome.reason}"
+            return NoAnswer(reason) if self._was_sent else Unavailable(reason)
+        return outcome
+
+
+def _is_unsettled(outcome: Outcome) -> TypeGuard[Unavailable | NoAnswer]:
     return type(outcome) is Unavailable or type(outcome) is NoAnswer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from functools import partial
+from math import inf
 
 from ..contract import Asked, AsyncBackend
 from ..operations import Outcome, Release, Renew, Unavailable
@@ -15,9 +16,12 @@ __all__ = ["AsyncBatcher"]
 class AsyncBatcher:
     """Lanes in front of a backend: one batch in flight in each, a slot always in the same."""
 
-    def __init__(self, backend: AsyncBackend, max_in_flight: int | None = None) -> None:
+    def __init__(
+        self, backend: AsyncBackend, max_in_flight: int | None = None, timeout: float = inf
+    ) -> None:
         self._backend = backend
-        self._lanes = {number: AsyncLane(backend) for number in range(backend.lanes)}
+        self._timeout = timeout
+        self._lanes = {number: AsyncLane(backend, timeout) for number in range(backend.lanes)}
         self._closed = False
         self._max_in_flight = max_in_flight
 
@@ -26,11 +30,14 @@ class AsyncBatcher:
         """How many operations have no outcome yet, also those whose callers have gone."""
         return sum(lane.load for lane in list(self._lanes.values()))
 
-    def ask(self, operation: Asked) -> Awaitable[Outcome]:
+    def ask(self, operation: Asked, began: float = 0.0) -> Awaitable[Outcome]:
+        """The outcome of ``operation``. If there is none ``timeout`` s after its caller ``began``
+        to wait, in monotonic time (inf: it waits as long as it takes): `Unavailable` of what was
+        not sent, `NoAnswer` of what was."""
         refused = None if self._max_in_flight is None else self._refused(operation)
-        return self._lane(operation).ask(operation) if refused is None else ready(refused)
+        return self._lane(operation).ask(operation, began) if refused is None else ready(refused)
 
-    async def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
+    async def ask_all(self, operations: Sequence[Asked], began: float = 0.0) -> list[Outcome]:
         """All of ``operations``, in as few batches as there are lanes for them, side by side."""
         refused = self._refused(operations[0]) if operations else None
         if refused is not None:
@@ -41,7 +48,7 @@ class AsyncBatcher:
         answers: dict[int, Outcome] = {}
         parts = await all_of(
             [
-                partial(lane.ask_all, [operations[index] for index in indexes])
+                partial(lane.ask_all, [operations[index] for index in indexes], began)
                 for lane, indexes in by_lane.items()
             ]
         )
@@ -65,7 +72,7 @@ class AsyncBatcher:
         if lane is None:
             if self._closed:
                 return self._lanes[0]
-            lane = self._lanes.setdefault(number, AsyncLane(self._backend))
+            lane = self._lanes.setdefault(number, AsyncLane(self._backend, self._timeout))
         return lane
 
     async def close(self) -> None:

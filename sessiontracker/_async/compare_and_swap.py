@@ -9,6 +9,7 @@ from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from heapq import nsmallest
+from math import ceil
 from typing import Any, NamedTuple
 
 from ..blobs import (
@@ -41,6 +42,7 @@ from ..operations import (
     Reaped,
     Release,
     Scan,
+    Time,
     Unavailable,
     repeat,
 )
@@ -74,7 +76,7 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
     """How soon, in seconds, who is first in line looks again: at first, and at most an eighth of
     the time that it has waited later."""
 
-    patience: float = 5.0
+    patience: float = 2.0
     """For how many seconds a step is tried again after it lost a race."""
 
     max_clock_skew: float = 1.0
@@ -126,7 +128,7 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
         groups: dict[Address, list[int]] = {}
         work: list[tuple[list[int], Callable[[], Awaitable[list[Outcome]]]]] = []
         for index, operation in enumerate(operations):
-            if isinstance(operation, Operation):
+            if isinstance(operation, Operation) and not isinstance(operation, Time):
                 groups.setdefault(operation.address.slot, []).append(index)
             else:
                 work.append(([index], partial(self._whole, operation)))
@@ -174,8 +176,10 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
                 return self._told(operations, loaded, doubt.outcomes)
             asked: Sequence[Operation] = operations
             if doubt is not None:
-                elapsed = 1 + round((monotonic() - began) * 1000)
-                asked = [repeat(each, getattr(each, "age", 0) + elapsed) for each in operations]
+                # By the clock of whoever sends it: what others have done after that is no older.
+                now = self.now() if loaded.clock is None else loaded.clock
+                since = max(1, now // 1000 - ceil((monotonic() - began) * 1000))
+                asked = [repeat(each, getattr(each, "since", 0) or since) for each in operations]
             after, outcomes = step(loaded.slot, asked, loaded.now)
             if after is loaded.slot and (doubt is None or doubt.tag != loaded.tag):
                 return self._told(operations, loaded, outcomes)
@@ -259,7 +263,7 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
 
     # The store as a whole ------------------------------------------------------------
 
-    async def _whole(self, operation: Scan | Reap | Ping) -> list[Outcome]:
+    async def _whole(self, operation: Scan | Reap | Ping | Time) -> list[Outcome]:
         try:
             if isinstance(operation, Scan):
                 return [await self._scan(operation)]

@@ -7,6 +7,7 @@ import os
 import socket
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,10 +15,10 @@ from typing import Any, Self, TypeVar
 from ..binding import Binding
 from ..codec import SessionCodec
 from ..config import Config
-from ..contract import AsyncBackend, BackendOptions
-from ..errors import ConfigurationError, SessionTrackerError
+from ..contract import AsyncBackend, BackendOptions, Capability
+from ..errors import CapabilityError, ConfigurationError, SessionTrackerError
 from ..events import Observer
-from ..operations import Ping, Pong, Reap, Reaped
+from ..operations import Ping, Pong, Reaped
 from ..owned import OwnedBinding
 from ..plugins import Plugins
 from ..refusals import store_error
@@ -27,7 +28,7 @@ from ..shared import SharedCodec
 from .asking import AsyncAsker
 from .keeper import AsyncKeeper, AsyncStore
 from .reaping import AsyncReaper
-from .runtime import AsyncMutex, AsyncTasks, open_backend
+from .runtime import AsyncMutex, AsyncTasks, behind, heed, open_backend
 
 __all__ = ["AsyncTrackerCore"]
 
@@ -55,6 +56,7 @@ class AsyncTrackerCore:
         self._types = tuple(types)
         self._given_observers = tuple(observers)
         self._open = False
+        self._opening = AsyncMutex()
         self._reset()
         _trackers.add(self)
 
@@ -79,7 +81,6 @@ class AsyncTrackerCore:
         self._askers: dict[str, AsyncAsker] = {}
         self._plugins: Plugins | None = None
         self._tasks = AsyncTasks()
-        self._opening = AsyncMutex()
         self._keeper = AsyncKeeper(f"{socket.gethostname()}:{os.getpid()}", self._tasks)
         self._reaper: AsyncReaper | None = None
         self._connected = False
@@ -99,12 +100,20 @@ class AsyncTrackerCore:
     async def open(self) -> None:
         """Load the plugins, open the backends, check the session types that were given.
 
+        Cancelled, it leaves nothing open.
+
         Raises: ConfigurationError, BackendUnavailableError.
         """
+        await behind(self._open_all, undo=self._close_all)
+
+    async def _open_all(self) -> bool:
+        """Whether anything was to be opened."""
         async with self._opening:
-            if not self._open:
-                await self._connect()
-                self._open = True
+            if self._open:
+                return False
+            await self._connect()
+            self._open = True
+            return True
 
     async def _connect(self) -> None:
         self._tasks.check()
@@ -120,6 +129,7 @@ class AsyncTrackerCore:
                     self._config.operation_timeout / 1000,
                     self._config.max_in_flight,
                 )
+                heed()
             for type in self._types:
                 self._bind(type)
         except BaseException:
@@ -135,22 +145,28 @@ class AsyncTrackerCore:
         assert self._plugins is not None
         settings = self._config.backends[name]
         plugin = self._plugins.backend(name)
-        return open_backend(plugin, BackendOptions(name, settings.url, settings.options))
+        whole = self._config.operation_timeout / 1000
+        return open_backend(plugin, BackendOptions(name, settings.url, settings.options, whole))
 
     async def close(self) -> None:
         """Let go of everything: locks that are being released, then the backends.
 
-        A lock whose block is still running is not renewed any more.
+        A lock whose block is still running is not renewed any more. Cancelled, it closes all the
+        same, behind its caller; another close() waits for that.
         """
-        if not self._open:
-            return
-        self._open = False
-        for name in self._config.unclaimed(self._classes):
-            _log.warning(
-                "%s: no session type of that name was used: is it misspelt?",
-                self._config.where("sessions", name),
-            )
-        await self._disconnect()
+        await behind(self._close_all)
+
+    async def _close_all(self) -> None:
+        async with self._opening:
+            if not self._open:
+                return
+            self._open = False
+            for name in self._config.unclaimed(self._classes):
+                _log.warning(
+                    "%s: no session type of that name was used: is it misspelt?",
+                    self._config.where("sessions", name),
+                )
+            await self._disconnect()
 
     async def _disconnect(self) -> None:
         self._keeper.close()
@@ -161,12 +177,18 @@ class AsyncTrackerCore:
         finally:
             askers = self._askers
             self._reset()
-            for name, asker in askers.items():
-                try:
-                    await asker.close()
-                    await asker.backend.close()
-                except Exception:  # the others are closed all the same
-                    _log.exception("backend %r could not be closed properly", name)
+            async with AsyncExitStack() as stack:  # whatever becomes of one, the others are closed
+                for asker in askers.values():
+                    stack.push_async_callback(self._let_go_of, asker)
+
+    async def _let_go_of(self, asker: AsyncAsker) -> None:
+        try:
+            try:
+                await asker.close()
+            finally:
+                await asker.backend.close()
+        except Exception:
+            _log.exception("backend %r could not be closed properly", asker.name)
 
     async def ping(self) -> None:
         """Ask every backend whether it answers. Raises: BackendUnavailableError."""
@@ -186,7 +208,7 @@ class AsyncTrackerCore:
         await self._ready()
         count = 0
         for asker in self._askers.values():
-            outcome = await asker.ask(Reap(limit))
+            outcome = await asker.reap(limit)
             if type(outcome) is not Reaped:
                 raise store_error(outcome)
             count += outcome.count
@@ -194,14 +216,17 @@ class AsyncTrackerCore:
 
     async def _ready(self) -> None:
         """Make sure that the backends are there, also in a forked child."""
+        if self._open and not self._connected:
+            await behind(self._connect_anew)
         if not self._open:
             raise SessionTrackerError(
                 "the tracker is not open: use it as a context manager, or call open() first"
             )
-        if not self._connected:
-            async with self._opening:
-                if not self._connected:
-                    await self._connect()
+
+    async def _connect_anew(self) -> None:
+        async with self._opening:
+            if self._open and not self._connected:
+                await self._connect()
 
     async def _store(self, type: type[S]) -> AsyncStore[S]:
         """Where sessions of ``type`` are, checked and bound at its first use."""
@@ -245,6 +270,15 @@ class AsyncTrackerCore:
         shared = None if kind is None else SharedCodec(kind, name, **known)
         return OwnedBinding(type, name, settings, codec, shared)
 
+    def _need(self, store: AsyncStore[Any], capability: Capability, call: str) -> None:
+        name = store.storage.name
+        assert self._plugins is not None
+        if capability not in self._plugins.capabilities(name):
+            raise CapabilityError(
+                f"{call} needs the capability {capability.value!r}, which backend {name!r} of the "
+                f"{store.binding.name!r} sessions does not have: store them elsewhere"
+            )
+
     def _forked(self) -> None:
         """In a forked child: its parent's connections, locks and tasks are not its own.
 
@@ -252,6 +286,7 @@ class AsyncTrackerCore:
         """
         self._keeper.abandon()
         _inherited.append((self._askers, self._tasks, self._keeper))
+        self._opening = AsyncMutex()
         self._reset()
 
 

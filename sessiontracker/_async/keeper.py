@@ -22,11 +22,12 @@ from ..operations import Address, Limit, Meta, NoAnswer, Operation, Release, Una
 from ..session import Session, moment
 from .asking import AsyncAsker
 from .renewals import AsyncHeld, AsyncRenewals
-from .runtime import AsyncTasks, current
+from .runtime import AsyncTasks, Caller, Work, current
 
 __all__ = ["AsyncKeeper", "AsyncStore"]
 
 S = TypeVar("S", bound=Session)
+T = TypeVar("T")
 
 
 class AsyncStore(Generic[S]):
@@ -48,7 +49,7 @@ class AsyncKeeper:
         self.holder = holder
         self.tasks = tasks
         self._renewals: dict[AsyncAsker, AsyncRenewals] = {}
-        self._held: set[AsyncHeld] = set()
+        self._held: dict[tuple[Address, Caller], AsyncHeld] = {}
         self._abandoned = False
         self.observers: tuple[Observer, ...] = ()
 
@@ -84,18 +85,19 @@ class AsyncKeeper:
             # One worker a backend: one that hangs delays no other's renewals.
             fresh = AsyncRenewals(self.tasks, held.asker)
             renewals = self._renewals.setdefault(held.asker, fresh)
-        self._held.add(held)
+        self._held[held.lock._address, held.by] = held
         renewals.add(held)
 
     def drop(self, held: AsyncHeld) -> None:
         """Renew ``held`` no more."""
         self._renewals[held.asker].remove(held)
-        self._held.discard(held)
+        place = held.lock._address, held.by
+        if self._held.get(place) is held:  # not if it was lost, and taken again
+            del self._held[place]
 
     def is_held_here(self, address: Address) -> bool:
         """Whether the very task that asks holds the lock."""
-        by = current()
-        return any(held.by is by and held.lock._address == address for held in list(self._held))
+        return (address, current()) in self._held
 
     def let_go(self, store: AsyncStore[Any], address: Address, ticket: int) -> None:
         """Release behind a caller that does not wait for it."""
@@ -128,10 +130,15 @@ class AsyncKeeper:
 
         self.tasks.start(ask)
 
+    async def to_the_end(self, work: Work[T]) -> T:
+        """What ``work``, of several steps, comes to; all are done, also behind a caller who is
+        cancelled after the first. close() waits for that."""
+        return await self.tasks.finish(work)
+
     def abandon(self) -> None:
         """In a forked child: the locks are the parent's alone, and stay as they are."""
         self._abandoned = True
-        for held in self._held:
+        for held in self._held.values():
             held.lock._abandon()
 
     def close(self) -> None:

@@ -263,7 +263,7 @@ class AsyncLockContext(Generic[S]):
         outcome = await self._settled(
             self._store.locking, Release(self._address, self._lock._hold.ticket, life)
         )
-        # Others have held it since it was first let go: let go it was.
+        # It was let go before, and others have held it or ended the session since.
         return Released() if type(outcome) is Unknown else outcome
 
     async def _settled(self, asker: AsyncAsker, operation: Release | Write | Read) -> Outcome:

@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Iterable
 
-from ..operations import Failed, Reap, Reaped
+from ..operations import Failed, Reaped
 from .asking import AsyncAsker
 from .runtime import AsyncEvent, AsyncTasks
 
@@ -39,7 +39,7 @@ class AsyncReaper:
     async def _reap(self, asker: AsyncAsker) -> None:
         """Reap until little is left. What goes wrong is nobody's call's, so it is logged."""
         while not self._closing.is_set():
-            outcome = await asker.ask(Reap(_AT_ONCE))
+            outcome = await asker.reap(_AT_ONCE)
             if type(outcome) is Reaped and outcome.count == _AT_ONCE:
                 continue
             if type(outcome) is Failed:

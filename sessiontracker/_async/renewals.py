@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from functools import partial
 from math import inf
 
@@ -22,6 +23,7 @@ from .runtime import (
 __all__ = ["AsyncHeld", "AsyncRenewals"]
 
 _PAUSE = 50  # ms before a renewal that had no answer is tried again
+_AT_ONCE = 500  # locks, so that many that come due together leave the others their turns
 
 
 class AsyncHeld:
@@ -44,7 +46,7 @@ class AsyncHeld:
         self.interrupt = Interrupt(by)
         lock._on_loss = self.interrupt.fire
         self.renew_at = sent + lease / 3000
-        self.queue: dict[AsyncHeld, None] | None = None
+        self.queue: OrderedDict[AsyncHeld, None] | None = None
         self.alarm: Alarm | None = None
         self.over = False
 
@@ -65,7 +67,7 @@ class AsyncRenewals:
     def __init__(self, tasks: AsyncTasks, asker: AsyncAsker) -> None:
         self._tasks = tasks
         self._asker = asker
-        self._queues: dict[int, dict[AsyncHeld, None]] = {}
+        self._queues: dict[int, OrderedDict[AsyncHeld, None]] = {}
         self._mutex = threading.Lock()
         self._changed = AsyncEvent()
         self._wakes_at = inf  # when the worker looks again by itself
@@ -90,11 +92,14 @@ class AsyncRenewals:
                 return
             queue = self._queues.get(delay)
             if queue is None:
-                queue = self._queues[delay] = {}
+                # Its first is found at once, also when those before it have gone.
+                queue = self._queues[delay] = OrderedDict()
             held.queue = queue
             queue[held] = None
             serve, self._serving = not self._serving, True
             wake = held.renew_at < self._wakes_at
+            if wake:  # also if it is gone again before the worker looks
+                self._wakes_at = held.renew_at
         if serve:
             self._tasks.start(self._serve)
         elif wake:
@@ -112,11 +117,11 @@ class AsyncRenewals:
             self._serving = False
 
     def _due(self, now: float) -> list[AsyncHeld]:
-        """What is to be renewed now."""
+        """What is to be renewed now: what is left over is due at the next turn."""
         due: list[AsyncHeld] = []
         with self._mutex:
-            for delay, queue in list(self._queues.items()):
-                while queue:
+            for delay, queue in sorted(self._queues.items()):  # short leases first
+                while queue and len(due) < _AT_ONCE:
                     held = next(iter(queue))
                     if held.renew_at > now:
                         break

@@ -7,13 +7,9 @@ from typing import Any, TypeVar
 from msgspec import UNSET, UnsetType
 
 from ..binding import Binding
-from ..contract import Capability, new_id
+from ..contract import new_id
 from ..durations import Duration, duration_ms
-from ..errors import (
-    CapabilityError,
-    LockError,
-    SessionError,
-)
+from ..errors import LockError, SessionError
 from ..events import (
     SessionEvent,
     SessionStarted,
@@ -30,8 +26,7 @@ from ..operations import (
 )
 from ..refusals import refusal
 from ..session import Session, address_of, attach, key_of, kind_of, lock_of
-from .core import AsyncTrackerCore
-from .keeper import AsyncStore
+from .keeper import AsyncKeeper, AsyncStore
 from .locks import AsyncTarget
 from .runtime import AsyncSignal
 
@@ -41,8 +36,15 @@ S = TypeVar("S", bound=Session)
 Lock = SessionLock[AsyncSignal]
 
 
-class AsyncTrackerSteps(AsyncTrackerCore):
-    """An open tracker, before it says what can be asked of it."""
+class AsyncTrackerSteps:
+    """A tracker, before it says what can be asked of it."""
+
+    _stores: dict[type[Session], AsyncStore[Any]]
+    _keeper: AsyncKeeper
+
+    async def _store(self, type: type[S]) -> AsyncStore[S]:
+        """Where sessions of ``type`` are, checked and bound at its first use."""
+        raise NotImplementedError
 
     async def _named(
         self,
@@ -208,12 +210,3 @@ class AsyncTrackerSteps(AsyncTrackerCore):
     def _ended(self, lock: Lock | None, how: str) -> None:
         if lock is not None:
             lock._ended = how
-
-    def _need(self, store: AsyncStore[Any], capability: Capability, call: str) -> None:
-        name = store.storage.name
-        assert self._plugins is not None
-        if capability not in self._plugins.capabilities(name):
-            raise CapabilityError(
-                f"{call} needs the capability {capability.value!r}, which backend {name!r} of the "
-                f"{store.binding.name!r} sessions does not have: store them elsewhere"
-            )

@@ -40,7 +40,7 @@ class AsyncWakes:
 
     def wake_all(self) -> None:
         """Everybody looks again, and finds what has become of the backend."""
-        for event in self._events.values():
+        for event in list(self._events.values()):  # threads come and go meanwhile
             event.set()
 
     async def wait(self, ticket: int, timeout: float) -> bool:

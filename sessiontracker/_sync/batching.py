@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 
 from ..contract import Asked, Backend
 from ..operations import Outcome, Release, Renew, Unavailable
@@ -16,9 +17,12 @@ __all__ = ["Batcher"]
 class Batcher:
     """Lanes in front of a backend: one batch in flight in each, a slot always in the same."""
 
-    def __init__(self, backend: Backend, max_in_flight: int | None = None) -> None:
+    def __init__(
+        self, backend: Backend, max_in_flight: int | None = None, timeout: float = inf
+    ) -> None:
         self._backend = backend
-        self._lanes = {number: Lane(backend) for number in range(backend.lanes)}
+        self._timeout = timeout
+        self._lanes = {number: Lane(backend, timeout) for number in range(backend.lanes)}
         self._closed = False
         self._max_in_flight = max_in_flight
 
@@ -27,11 +31,14 @@ class Batcher:
         """How many operations have no outcome yet, also those whose callers have gone."""
         return sum(lane.load for lane in list(self._lanes.values()))
 
-    def ask(self, operation: Asked) -> Outcome:
+    def ask(self, operation: Asked, began: float = 0.0) -> Outcome:
+        """The outcome of ``operation``. If there is none ``timeout`` s after its caller ``began``
+        to wait, in monotonic time (inf: it waits as long as it takes): `Unavailable` of what was
+        not sent, `NoAnswer` of what was."""
         refused = None if self._max_in_flight is None else self._refused(operation)
-        return self._lane(operation).ask(operation) if refused is None else ready(refused)
+        return self._lane(operation).ask(operation, began) if refused is None else ready(refused)
 
-    def ask_all(self, operations: Sequence[Asked]) -> list[Outcome]:
+    def ask_all(self, operations: Sequence[Asked], began: float = 0.0) -> list[Outcome]:
         """All of ``operations``, in as few batches as there are lanes for them, side by side."""
         refused = self._refused(operations[0]) if operations else None
         if refused is not None:
@@ -42,7 +49,7 @@ class Batcher:
         answers: dict[int, Outcome] = {}
         parts = all_of(
             [
-                partial(lane.ask_all, [operations[index] for index in indexes])
+                partial(lane.ask_all, [operations[index] for index in indexes], began)
                 for lane, indexes in by_lane.items()
             ]
         )
@@ -66,7 +73,7 @@ class Batcher:
         if lane is None:
             if self._closed:
                 return self._lanes[0]
-            lane = self._lanes.setdefault(number, Lane(self._backend))
+            lane = self._lanes.setdefault(number, Lane(self._backend, self._timeout))
         return lane
 
     def close(self) -> None:

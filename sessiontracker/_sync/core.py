@@ -8,6 +8,7 @@ import os
 import socket
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,10 +16,10 @@ from typing import Any, Self, TypeVar
 from ..binding import Binding
 from ..codec import SessionCodec
 from ..config import Config
-from ..contract import Backend, BackendOptions
-from ..errors import ConfigurationError, SessionTrackerError
+from ..contract import Backend, BackendOptions, Capability
+from ..errors import CapabilityError, ConfigurationError, SessionTrackerError
 from ..events import Observer
-from ..operations import Ping, Pong, Reap, Reaped
+from ..operations import Ping, Pong, Reaped
 from ..owned import OwnedBinding
 from ..plugins import Plugins
 from ..refusals import store_error
@@ -28,7 +29,7 @@ from ..shared import SharedCodec
 from .asking import Asker
 from .keeper import Keeper, Store
 from .reaping import Reaper
-from .runtime import Mutex, Tasks, open_backend
+from .runtime import Mutex, Tasks, behind, heed, open_backend
 
 __all__ = ["TrackerCore"]
 
@@ -56,6 +57,7 @@ class TrackerCore:
         self._types = tuple(types)
         self._given_observers = tuple(observers)
         self._open = False
+        self._opening = Mutex()
         self._reset()
         _trackers.add(self)
 
@@ -80,7 +82,6 @@ class TrackerCore:
         self._askers: dict[str, Asker] = {}
         self._plugins: Plugins | None = None
         self._tasks = Tasks()
-        self._opening = Mutex()
         self._keeper = Keeper(f"{socket.gethostname()}:{os.getpid()}", self._tasks)
         self._reaper: Reaper | None = None
         self._connected = False
@@ -100,12 +101,20 @@ class TrackerCore:
     def open(self) -> None:
         """Load the plugins, open the backends, check the session types that were given.
 
+        Cancelled, it leaves nothing open.
+
         Raises: ConfigurationError, BackendUnavailableError.
         """
+        behind(self._open_all, undo=self._close_all)
+
+    def _open_all(self) -> bool:
+        """Whether anything was to be opened."""
         with self._opening:
-            if not self._open:
-                self._connect()
-                self._open = True
+            if self._open:
+                return False
+            self._connect()
+            self._open = True
+            return True
 
     def _connect(self) -> None:
         self._tasks.check()
@@ -121,6 +130,7 @@ class TrackerCore:
                     self._config.operation_timeout / 1000,
                     self._config.max_in_flight,
                 )
+                heed()
             for type in self._types:
                 self._bind(type)
         except BaseException:
@@ -136,22 +146,28 @@ class TrackerCore:
         assert self._plugins is not None
         settings = self._config.backends[name]
         plugin = self._plugins.backend(name)
-        return open_backend(plugin, BackendOptions(name, settings.url, settings.options))
+        whole = self._config.operation_timeout / 1000
+        return open_backend(plugin, BackendOptions(name, settings.url, settings.options, whole))
 
     def close(self) -> None:
         """Let go of everything: locks that are being released, then the backends.
 
-        A lock whose block is still running is not renewed any more.
+        A lock whose block is still running is not renewed any more. Cancelled, it closes all the
+        same, behind its caller; another close() waits for that.
         """
-        if not self._open:
-            return
-        self._open = False
-        for name in self._config.unclaimed(self._classes):
-            _log.warning(
-                "%s: no session type of that name was used: is it misspelt?",
-                self._config.where("sessions", name),
-            )
-        self._disconnect()
+        behind(self._close_all)
+
+    def _close_all(self) -> None:
+        with self._opening:
+            if not self._open:
+                return
+            self._open = False
+            for name in self._config.unclaimed(self._classes):
+                _log.warning(
+                    "%s: no session type of that name was used: is it misspelt?",
+                    self._config.where("sessions", name),
+                )
+            self._disconnect()
 
     def _disconnect(self) -> None:
         self._keeper.close()
@@ -162,12 +178,18 @@ class TrackerCore:
         finally:
             askers = self._askers
             self._reset()
-            for name, asker in askers.items():
-                try:
-                    asker.close()
-                    asker.backend.close()
-                except Exception:  # the others are closed all the same
-                    _log.exception("backend %r could not be closed properly", name)
+            with ExitStack() as stack:  # whatever becomes of one, the others are closed
+                for asker in askers.values():
+                    stack.callback(self._let_go_of, asker)
+
+    def _let_go_of(self, asker: Asker) -> None:
+        try:
+            try:
+                asker.close()
+            finally:
+                asker.backend.close()
+        except Exception:
+            _log.exception("backend %r could not be closed properly", asker.name)
 
     def ping(self) -> None:
         """Ask every backend whether it answers. Raises: BackendUnavailableError."""
@@ -187,7 +209,7 @@ class TrackerCore:
         self._ready()
         count = 0
         for asker in self._askers.values():
-            outcome = asker.ask(Reap(limit))
+            outcome = asker.reap(limit)
             if type(outcome) is not Reaped:
                 raise store_error(outcome)
             count += outcome.count
@@ -195,14 +217,17 @@ class TrackerCore:
 
     def _ready(self) -> None:
         """Make sure that the backends are there, also in a forked child."""
+        if self._open and not self._connected:
+            behind(self._connect_anew)
         if not self._open:
             raise SessionTrackerError(
                 "the tracker is not open: use it as a context manager, or call open() first"
             )
-        if not self._connected:
-            with self._opening:
-                if not self._connected:
-                    self._connect()
+
+    def _connect_anew(self) -> None:
+        with self._opening:
+            if self._open and not self._connected:
+                self._connect()
 
     def _store(self, type: type[S]) -> Store[S]:
         """Where sessions of ``type`` are, checked and bound at its first use."""
@@ -246,6 +271,15 @@ class TrackerCore:
         shared = None if kind is None else SharedCodec(kind, name, **known)
         return OwnedBinding(type, name, settings, codec, shared)
 
+    def _need(self, store: Store[Any], capability: Capability, call: str) -> None:
+        name = store.storage.name
+        assert self._plugins is not None
+        if capability not in self._plugins.capabilities(name):
+            raise CapabilityError(
+                f"{call} needs the capability {capability.value!r}, which backend {name!r} of the "
+                f"{store.binding.name!r} sessions does not have: store them elsewhere"
+            )
+
     def _forked(self) -> None:
         """In a forked child: its parent's connections, locks and tasks are not its own.
 
@@ -253,6 +287,7 @@ class TrackerCore:
         """
         self._keeper.abandon()
         _inherited.append((self._askers, self._tasks, self._keeper))
+        self._opening = Mutex()
         self._reset()
 
 

@@ -264,7 +264,7 @@ class LockContext(Generic[S]):
         outcome = self._settled(
             self._store.locking, Release(self._address, self._lock._hold.ticket, life)
         )
-        # Others have held it since it was first let go: let go it was.
+        # It was let go before, and others have held it or ended the session since.
         return Released() if type(outcome) is Unknown else outcome
 
     def _settled(self, asker: Asker, operation: Release | Write | Read) -> Outcome:

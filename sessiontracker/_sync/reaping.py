@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Iterable
 
-from ..operations import Failed, Reap, Reaped
+from ..operations import Failed, Reaped
 from .asking import Asker
 from .runtime import Event, Tasks
 
@@ -40,7 +40,7 @@ class Reaper:
     def _reap(self, asker: Asker) -> None:
         """Reap until little is left. What goes wrong is nobody's call's, so it is logged."""
         while not self._closing.is_set():
-            outcome = asker.ask(Reap(_AT_ONCE))
+            outcome = asker.reap(_AT_ONCE)
             if type(outcome) is Reaped and outcome.count == _AT_ONCE:
                 continue
             if type(outcome) is Failed:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from functools import partial
 from math import inf
 
@@ -23,6 +24,7 @@ from .runtime import (
 __all__ = ["Held", "Renewals"]
 
 _PAUSE = 50  # ms before a renewal that had no answer is tried again
+_AT_ONCE = 500  # locks, so that many that come due together leave the others their turns
 
 
 class Held:
@@ -45,7 +47,7 @@ class Held:
         self.interrupt = Interrupt(by)
         lock._on_loss = self.interrupt.fire
         self.renew_at = sent + lease / 3000
-        self.queue: dict[Held, None] | None = None
+        self.queue: OrderedDict[Held, None] | None = None
         self.alarm: Alarm | None = None
         self.over = False
 
@@ -66,7 +68,7 @@ class Renewals:
     def __init__(self, tasks: Tasks, asker: Asker) -> None:
         self._tasks = tasks
         self._asker = asker
-        self._queues: dict[int, dict[Held, None]] = {}
+        self._queues: dict[int, OrderedDict[Held, None]] = {}
         self._mutex = threading.Lock()
         self._changed = Event()
         self._wakes_at = inf  # when the worker looks again by itself
@@ -91,11 +93,14 @@ class Renewals:
                 return
             queue = self._queues.get(delay)
             if queue is None:
-                queue = self._queues[delay] = {}
+                # Its first is found at once, also when those before it have gone.
+                queue = self._queues[delay] = OrderedDict()
             held.queue = queue
             queue[held] = None
             serve, self._serving = not self._serving, True
             wake = held.renew_at < self._wakes_at
+            if wake:  # also if it is gone again before the worker looks
+                self._wakes_at = held.renew_at
         if serve:
             self._tasks.start(self._serve)
         elif wake:
@@ -113,11 +118,11 @@ class Renewals:
             self._serving = False
 
     def _due(self, now: float) -> list[Held]:
-        """What is to be renewed now."""
+        """What is to be renewed now: what is left over is due at the next turn."""
         due: list[Held] = []
         with self._mutex:
-            for delay, queue in list(self._queues.items()):
-                while queue:
+            for delay, queue in sorted(self._queues.items()):  # short leases first
+                while queue and len(due) < _AT_ONCE:
                     held = next(iter(queue))
                     if held.renew_at > now:
                         break

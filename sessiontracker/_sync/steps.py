@@ -8,13 +8,9 @@ from typing import Any, TypeVar
 from msgspec import UNSET, UnsetType
 
 from ..binding import Binding
-from ..contract import Capability, new_id
+from ..contract import new_id
 from ..durations import Duration, duration_ms
-from ..errors import (
-    CapabilityError,
-    LockError,
-    SessionError,
-)
+from ..errors import LockError, SessionError
 from ..events import (
     SessionEvent,
     SessionStarted,
@@ -31,8 +27,7 @@ from ..operations import (
 )
 from ..refusals import refusal
 from ..session import Session, address_of, attach, key_of, kind_of, lock_of
-from .core import TrackerCore
-from .keeper import Store
+from .keeper import Keeper, Store
 from .locks import Target
 from .runtime import Signal
 
@@ -42,8 +37,15 @@ S = TypeVar("S", bound=Session)
 Lock = SessionLock[Signal]
 
 
-class TrackerSteps(TrackerCore):
-    """An open tracker, before it says what can be asked of it."""
+class TrackerSteps:
+    """A tracker, before it says what can be asked of it."""
+
+    _stores: dict[type[Session], Store[Any]]
+    _keeper: Keeper
+
+    def _store(self, type: type[S]) -> Store[S]:
+        """Where sessions of ``type`` are, checked and bound at its first use."""
+        raise NotImplementedError
 
     def _named(
         self,
@@ -209,12 +211,3 @@ class TrackerSteps(TrackerCore):
     def _ended(self, lock: Lock | None, how: str) -> None:
         if lock is not None:
             lock._ended = how
-
-    def _need(self, store: Store[Any], capability: Capability, call: str) -> None:
-        name = store.storage.name
-        assert self._plugins is not None
-        if capability not in self._plugins.capabilities(name):
-            raise CapabilityError(
-                f"{call} needs the capability {capability.value!r}, which backend {name!r} of the "
-                f"{store.binding.name!r} sessions does not have: store them elsewhere"
-            )

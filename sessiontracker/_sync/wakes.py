@@ -41,7 +41,7 @@ class Wakes:
 
     def wake_all(self) -> None:
         """Everybody looks again, and finds what has become of the backend."""
-        for event in self._events.values():
+        for event in list(self._events.values()):  # threads come and go meanwhile
             event.set()
 
     def wait(self, ticket: int, timeout: float) -> bool:

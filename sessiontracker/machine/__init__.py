@@ -26,6 +26,7 @@ from ..operations import (
     ListOwner,
     Operation,
     Outcome,
+    Pong,
     Read,
     ReadShared,
     Release,
@@ -33,6 +34,7 @@ from ..operations import (
     Resume,
     Rotate,
     Start,
+    Time,
     Touch,
     Write,
     WriteShared,
@@ -41,6 +43,11 @@ from ..state import NOTHING, Key, Slot, put, settle
 from . import locks, owners, sessions
 
 __all__ = ["apply", "concerns_others"]
+
+
+def _tell_time(key: Key, _: Time, now: int) -> tuple[Key, Outcome]:
+    return key, Pong(now)
+
 
 _OF_A_KEY: dict[type[Operation], Callable[[Key, Any, int], tuple[Key, Outcome]]] = {
     Start: sessions.start,
@@ -53,6 +60,7 @@ _OF_A_KEY: dict[type[Operation], Callable[[Key, Any, int], tuple[Key, Outcome]]]
     Acquire: locks.acquire,
     Renew: locks.renew,
     Release: locks.release,
+    Time: _tell_time,
 }
 
 _OF_AN_OWNER: dict[type[Operation], Callable[[Slot, Any, int], tuple[Slot, Outcome]]] = {

@@ -72,15 +72,18 @@ def _enqueue(key: Key, lock: Lock, lease: Lease, operation: Acquire, ms: int) ->
     for ahead, known in enumerate(lock.queue):
         if known.ticket == operation.ticket:
             queue = (*lock.queue[:ahead], waiter, *lock.queue[ahead + 1 :])
-            # Looks in quick succession say nothing new, and then change nothing.
-            fresh = known.every == every and ms - known.seen < every // 4
+            # Looks in quick succession say nothing new, and then change nothing; but for those
+            # at a claim, which may begin with this one, and has to be survived.
+            quick = known.every == every and ms - known.seen < every // 4
+            fresh = quick and lease.token > 0
             break
     else:
         alive = [known for known in lock.queue if is_alive(known, ms)]
         ahead, queue, fresh = len(alive), (*alive, waiter), False
     if not fresh:
         key = replace(key, lock=replace(lock, queue=queue))
-    look_in = every if ahead else max(1, min(every, lease.until - ms))
+    # All look when the lease ends: those ahead may be dead by then.
+    look_in = max(1, min(every, lease.until - ms))
     return key, Queued(lease.holder, ahead, look_in)
 
 
@@ -97,10 +100,12 @@ def renew(key: Key, operation: Renew, now: int) -> Step:
 
 def release(key: Key, operation: Release, now: int) -> Step:
     after = leave(key, operation.ticket, now // 1000)
-    if after is key:
-        if key.lock is None or key.lock.released != operation.ticket:
-            return key, Unknown() if operation.age else Lost()
+    before = after is key  # if ever
+    if before and (key.lock is None or key.lock.released != operation.ticket):
+        return key, Unknown() if operation.since else Lost()
     active = key.active
     if not operation.life or (active is not None and active.meta.life == operation.life):
         return after, Released()
+    if before and operation.since:  # it may have been there then, and have ended since
+        return key, Unknown()
     return after, absent(key) if active is None else Missing()

@@ -209,7 +209,7 @@ def end(slot: Slot, operation: EndOwner, now: int) -> Step:
     last = slot.ending
     if last is not None and last.id == operation.id:
         return slot, Ended(last.count)
-    if operation.age and _was_another_since(slot, operation.age, ms):
+    if operation.since and _was_another_since(slot, operation.since, ms):
         return slot, Unknown()
     keys: dict[str, Key] = {}
     gone = 0
@@ -243,14 +243,14 @@ def _end(key: Key, operation: EndOwner, ms: int) -> tuple[Key, int]:
     return replace(key, active=None, finished=finished), gone
 
 
-def _was_another_since(slot: Slot, age: int, ms: int) -> bool:
-    """Whether anything was done to the owner's sessions in the last ``age`` ms, or may have."""
-    if age >= REMEMBERED:
+def _was_another_since(slot: Slot, since: int, ms: int) -> bool:
+    """Whether anything was done to the owner's sessions ``since`` then, or may have been."""
+    if ms - since >= REMEMBERED:
         return True
-    if slot.ending is not None and slot.ending.time >= ms - age:
+    if slot.ending is not None and slot.ending.time >= since:
         return True
     deeds = [key.deed for key in slot.keys.values()]
-    return any(deed is not None and deed.time >= ms - age for deed in deeds)
+    return any(deed is not None and deed.time >= since for deed in deeds)
 
 
 # Another key -------------------------------------------------------------------
@@ -287,7 +287,7 @@ def _has_moved(meta: Meta, operation: Rotate) -> bool:
     if meta.write == operation.id:
         return True
     stamp = operation.stamp
-    return bool(operation.age) and meta.life == stamp.life and meta.version > stamp.version + 1
+    return bool(operation.since) and meta.life == stamp.life and meta.version > stamp.version + 1
 
 
 # What they share ---------------------------------------------------------------
@@ -306,7 +306,7 @@ def write_shared(slot: Slot, operation: WriteShared, now: int) -> Step:
     version, write = (0, 0) if shared is None else (shared.version, shared.write)
     if (version, write) != (operation.version, operation.write):
         # Somebody may have built upon what a repeat has done, unless all was done before it.
-        if operation.age and version // 1000 >= ms - operation.age:
+        if operation.since and version // 1000 >= operation.since:
             return slot, Unknown()
         return slot, Stale(version)
     rising = now if last is None else max(last.version + 1, now)

@@ -118,12 +118,12 @@ def is_past_telling(key: Key, operation: Any, ms: int) -> bool:
     It was, and what it did has gone; or others have been here since it was first sent; or that
     was so long ago that the key may have forgotten it.
     """
-    if operation.age == 0:
+    if operation.since == 0:
         return False
     deed = key.deed
     if deed is None:
-        return bool(operation.age >= REMEMBERED)
-    return bool(deed.id == operation.id or deed.time >= ms - operation.age)
+        return bool(ms - operation.since >= REMEMBERED)
+    return bool(deed.id == operation.id or deed.time >= operation.since)
 
 
 def was_perhaps_done(key: Key, operation: Any, ms: int) -> bool:
@@ -133,7 +133,7 @@ def was_perhaps_done(key: Key, operation: Any, ms: int) -> bool:
     built upon it.
     """
     stamp = operation.stamp
-    if operation.age == 0 or stamp is None:
+    if operation.since == 0 or stamp is None:
         return False
     for record in (key.active, key.finished):
         if record is not None and record.meta.life == stamp.life:

@@ -92,14 +92,14 @@ def start(key: Key, operation: Start, now: int) -> Step:
             meta = replace(record.meta, version=version, write=operation.id, finished=0)
             return key, Saved(meta)
     lost, active = is_lost(key, operation.lock), key.active
-    if active is not None and not lost:
-        if operation.read:
-            return read_active(register(key, operation.lock, ms), active, operation.touch_every, ms)
-        return key, InProgress(Found(active.meta, active.payload))
-    if is_past_telling(key, operation, ms):
+    if operation.read and active is not None and not lost:
+        return read_active(register(key, operation.lock, ms), active, operation.touch_every, ms)
+    if is_past_telling(key, operation, ms):  # what is active may have come after its own had gone
         return key, Unknown()
     if lost:
         return key, Lost()
+    if active is not None:
+        return key, InProgress(Found(active.meta, active.payload))
     locked = held_by_another(key, operation.lock, ms)
     if locked is not None:
         return key, locked

@@ -109,11 +109,7 @@ class Loop:
 
 
 class Store:
-    """An open backend. Times are in ms of the store's clock.
-
-    ``tick`` is the unit of the tests' timeouts and leases: long if ``clock`` moves time,
-    short if it has to pass.
-    """
+    """An open backend. Times are in ms of the store's clock."""
 
     def __init__(
         self,
@@ -128,7 +124,9 @@ class Store:
         self.options = options
         self.mode: Mode = mode
         self.clock = clock
-        self.tick = tick if clock is None else VIRTUAL_TICK
+        self._tick = tick if clock is None else VIRTUAL_TICK
+        self._goes_by_time = False
+        self._passed = 0.0  # s, which a test let pass
         if clock is not None:
             options = replace(options, options={**options.options, "clock": clock})
         self.loop: Loop | None = None
@@ -137,13 +135,14 @@ class Store:
         if mode == "sync":
             self._sync = plugin.open_sync(options)
             self._sync.open()
-            return
-        self.loop = Loop()
-        try:
-            self._async = self.loop.run(_opened(plugin, options))
-        except BaseException:
-            self.loop.close()
-            raise
+        else:
+            self.loop = Loop()
+            try:
+                self._async = self.loop.run(_opened(plugin, options))
+            except BaseException:
+                self.loop.close()
+                raise
+        self._begun = time.monotonic()
 
     @property
     def backend(self) -> AsyncBackend | Backend:
@@ -198,10 +197,14 @@ class Store:
             assert waited < PATIENCE, f"{outcome} for {waited:.0f} s, to {operation}"
             time.sleep(0.01)
             sent = operation
-            if isinstance(outcome, NoAnswer):
-                sent = repeat(operation, 1 + int(waited * 1000))
+            if isinstance(outcome, NoAnswer) and hasattr(operation, "since"):
+                sent = self.repeated(operation, 1 + int((time.monotonic() - begun) * 1000))
             outcome = self.execute([sent])[0]
         return outcome
+
+    def repeated(self, operation: Any, ago: int) -> Any:
+        """``operation`` as it is sent again now, the first time having been ``ago`` ms ago."""
+        return repeat(operation, self.now() - ago)
 
     def expect(self, operation: Asked, kind: type[T]) -> T:
         """The outcome, which must be of this ``kind``."""
@@ -219,6 +222,25 @@ class Store:
 
     # Time
 
+    @property
+    def tick(self) -> int:
+        """The unit of a test's timeouts and leases: long if ``clock`` moves time, short if it
+        has to pass."""
+        self._goes_by_time = True
+        return self._tick
+
+    @property
+    def was_disturbed(self) -> bool:
+        """Whether more time passed than a test that goes by it has let pass: what it found then
+        may be this machine's doing."""
+        late = time.monotonic() - self._begun - self._passed
+        return self.clock is None and self._goes_by_time and late > self._margin
+
+    @property
+    def _margin(self) -> float:
+        """In s: a part of a tick that makes no difference."""
+        return self._tick / 3000
+
     def now_us(self) -> int:
         """The store's clock, in µs."""
         return self.expect(Ping(), Pong).now
@@ -235,8 +257,9 @@ class Store:
         until = self.now() + ms
         while (left := until - self.now()) > 0:
             time.sleep(left / 1000)
+        self._passed += ms / 1000
         late = self.now() - until
-        if late > self.tick / 3:
+        if late / 1000 > self._margin:
             raise TooSlowError(
                 f"{ms} ms took {late} ms too long: run on a calmer machine, or with a longer --tick"
             )

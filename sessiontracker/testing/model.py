@@ -112,10 +112,13 @@ class Judge:
 
     def _sweep(self, now: int) -> None:
         for slots in self._slots.values():
-            for slot in slots[:]:
+            for slot in slots:  # also those that are found on the way
                 swept, _ = sweep(slot, now)
-                if swept is not slot and swept not in slots:
-                    slots.append(swept)
+                if swept is slot:
+                    continue
+                for state in (swept, *_swept_in_part(slot, swept)):
+                    if state not in slots:
+                        slots.append(state)
 
     def _same(self, expected: Outcome, outcome: Outcome) -> bool:
         if type(expected) is not type(outcome):
@@ -143,6 +146,17 @@ class Judge:
                         yield record.meta.expires
                 if key.lock is not None and key.lock.lease is not None:
                     yield key.lock.lease.until
+
+
+def _swept_in_part(slot: Slot, swept: Slot) -> Iterator[Slot]:
+    """``slot`` without one of the things of an owner's that it lacks when it is ``swept``."""
+    for name in slot.keys.keys() - swept.keys.keys():
+        keys = {other: key for other, key in slot.keys.items() if other != name}
+        yield Slot(keys, slot.shared, slot.ending)
+    if swept.shared is not slot.shared:
+        yield Slot(slot.keys, swept.shared, slot.ending)
+    if swept.ending is not slot.ending:
+        yield Slot(slot.keys, slot.shared, swept.ending)
 
 
 def _times(outcome: Outcome, before: int, after: int) -> list[int]:
@@ -212,10 +226,8 @@ class Walker:
         later = 0 if self.real else self._later(now, list(due))
         if self.sent and random.random() < 0.15:
             at, operation = random.choice(self.sent[-8:])
-            age = (
-                FAR if self.real else max(1, (now + later - at) // 1000 + random.choice((0, 0, 1)))
-            )
-            return Step(later, repeat(operation, age))
+            since = 1 if self.real else at // 1000 - random.choice((0, 0, 1))
+            return Step(later, repeat(operation, since))
         place = self.places[0] if random.random() < self._crowding else random.choice(self.places)
         operation = self._operation(place)
         self.sent.append((now + later, operation))

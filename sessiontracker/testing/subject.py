@@ -38,7 +38,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-@dataclass(frozen=True)
+@dataclass
 class Subject:
     """A backend under test. ``tick`` is the unit of times that have to pass, in ms."""
 

@@ -25,7 +25,6 @@ from ..operations import (
     Start,
     Unknown,
     Write,
-    repeat,
 )
 from .harness import LONG, Mode
 from .subject import Subject
@@ -74,9 +73,9 @@ def test_the_last_deed_outlives_its_backend(subject: Subject, mode: Mode, addres
     store.expect(delete, Deleted)
     store.close()
     store = subject.open(mode)
-    assert store.expect(repeat(delete, 30_000), Deleted).existed
+    assert store.expect(store.repeated(delete, 30_000), Deleted).existed
     store.expect(Start(address, new_id(), b"two"), Saved)
-    store.expect(repeat(delete, 30_000), Unknown)
+    store.expect(store.repeated(delete, 30_000), Unknown)
     store.expect(Read(address), Found)
     store.close()
 

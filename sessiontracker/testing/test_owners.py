@@ -52,7 +52,6 @@ from ..operations import (
     Unknown,
     Write,
     WriteShared,
-    repeat,
 )
 from .harness import LONG, SCOPE, Store, at_once, new_address, take
 
@@ -222,7 +221,7 @@ def test_a_repeated_start_makes_room_once(store: Store, owner: Address) -> None:
     limit = Limit(2, finish_oldest=True, retention=LONG)
     operation = Start(at(owner, "kc"), new_id(), b"", "alice", limit=limit)
     first = store.expect(operation, Saved)
-    again = store.expect(repeat(operation, DAY), Saved)
+    again = store.expect(store.repeated(operation, DAY), Saved)
     assert (again.meta.stamp, again.ended) == (first.meta.stamp, first.ended)
     assert listed(store, owner) == ["kc", "kb"]
 
@@ -305,14 +304,14 @@ def test_a_repeated_log_out_ends_no_more(store: Store, owner: Address) -> None:
     end = EndOwner(owner, new_id(), LONG)
     assert store.expect(end, Ended).count == 2
     start(store, owner, "kc")
-    assert store.expect(repeat(end, 10_000), Ended).count == 2
+    assert store.expect(store.repeated(end, 10_000), Ended).count == 2
     assert listed(store, owner) == ["kc"]
 
 
 def test_a_log_out_is_not_done_late(store: Store, owner: Address) -> None:
     start(store, owner, "ka")
-    store.expect(repeat(EndOwner(owner, new_id()), 10_000), Unknown)
-    store.expect(repeat(EndOwner(owner, new_id(), LONG), 10_000), Unknown)
+    store.expect(store.repeated(EndOwner(owner, new_id()), 10_000), Unknown)
+    store.expect(store.repeated(EndOwner(owner, new_id(), LONG), 10_000), Unknown)
     assert listed(store, owner) == ["ka"]
 
 
@@ -328,7 +327,7 @@ def test_what_went_by_key_before_a_log_out_is_not_done_after_it(
         Delete(at(owner, "ka"), new_id()),
     ):
         # First sent before the log-out, and after all else that was done to the key.
-        store.expect(repeat(operation, 2 * store.tick), Unknown)
+        store.expect(store.repeated(operation, 2 * store.tick), Unknown)
     assert listed(store, owner) == []
 
 
@@ -445,14 +444,14 @@ def test_of_many_who_write_what_is_shared_each_builds_on_the_last(
 def test_a_repeated_write_of_what_is_shared_is_done_once(store: Store, owner: Address) -> None:
     write = WriteShared(owner, new_id(), 0, 0, b"one", DAY)
     first = store.expect(write, SavedShared)
-    assert store.expect(repeat(write, 10_000), SavedShared) == first
+    assert store.expect(store.repeated(write, 10_000), SavedShared) == first
     share(store, owner, b"two")
-    store.expect(repeat(write, 10_000), Unknown)
+    store.expect(store.repeated(write, 10_000), Unknown)
 
 
 def test_its_version_rises_also_when_it_was_forgotten(store: Store, owner: Address) -> None:
-    first = share(store, owner, b"one", keep=0)
-    second = share(store, owner, b"two", keep=0)
+    first = share(store, owner, b"one", keep=store.tick)
+    second = share(store, owner, b"two", keep=store.tick)
     assert second > first
     store.elapse(2)
     store.expect(Reap(1_000_000), Reaped)
@@ -501,7 +500,7 @@ def test_a_rotated_session_lives_at_its_new_key_alone(store: Store, owner: Addre
     found = store.expect(Read(at(owner, "knew")), Found)
     assert (found.meta, found.payload) == (moved, b"two")
     assert (moved.life, moved.version, moved.expires) == (meta.life, 2, meta.expires)
-    assert store.expect(repeat(rotate, 10_000), Saved).meta == moved
+    assert store.expect(store.repeated(rotate, 10_000), Saved).meta == moved
     store.expect(Rotate(at(owner, "kold"), new_id(), meta.stamp, b"", "kother"), Missing)
 
 
@@ -527,4 +526,4 @@ def test_names_that_were_made_up_leave_nothing(store: Store, owner: Address) -> 
     assert shared(store, owner) is None
     assert store.expect(EndOwner(owner, new_id()), Ended).count == 0
     # Nothing remembers it: a repeat finds nobody in its way.
-    assert store.expect(repeat(EndOwner(owner, new_id()), 10_000), Ended).count == 0
+    assert store.expect(store.repeated(EndOwner(owner, new_id()), 10_000), Ended).count == 0

@@ -1,4 +1,4 @@
-"""A reply was lost: the same operation comes again, with the time since it was first sent.
+"""A reply was lost: the same operation comes again, with the time when it was first sent.
 
 If it was not done, it is done now; if it was, it answers the same and nothing happens;
 if nobody can tell, because others have been here since, it is Unknown.
@@ -28,6 +28,7 @@ from ..operations import (
     Missing,
     Operation,
     Outcome,
+    Pong,
     Read,
     Release,
     Released,
@@ -36,18 +37,18 @@ from ..operations import (
     Saved,
     Stale,
     Start,
+    Time,
     Unknown,
     Write,
-    repeat,
 )
-from .harness import LONG, Store, hold, take, try_to_take
+from .harness import LONG, Store, hold, new_address, take, try_to_take
 
-AGE = 5_000
+AGO = 5_000
 """In ms: how long ago the first sending was. Longer than any of these tests takes."""
 
 
 def again(store: Store, operation: Operation) -> Outcome:
-    return store.ask(repeat(operation, AGE))
+    return store.ask(store.repeated(operation, AGO))
 
 
 def started(store: Store, address: Address) -> Meta:
@@ -84,7 +85,7 @@ EACH: dict[str, Make] = {
 def test_lost_before_the_deed_it_is_done_once(store: Store, address: Address, name: str) -> None:
     operation = EACH[name](store, address)
     store.elapse(2)
-    outcome = store.ask(repeat(operation, store.tick))
+    outcome = store.ask(store.repeated(operation, store.tick))
     assert type(outcome) in (Saved, Found, Deleted), f"{outcome} to the first {operation} to arrive"
 
 
@@ -116,11 +117,20 @@ def test_a_start_is_not_done_again_after_a_deletion(store: Store, address: Addre
     store.expect(Read(address), Missing)
 
 
+def test_a_start_that_finds_another_begun_since_is_unknown(store: Store, address: Address) -> None:
+    start = Start(address, new_id(), b"one")
+    store.expect(start, Saved)
+    store.expect(Delete(address, new_id()), Deleted)
+    other = store.expect(Start(address, new_id(), b"two"), Saved).meta
+    assert again(store, start) == Unknown(), "it said that it had not been done"
+    assert store.expect(Read(address), Found) == Found(other, b"two")
+
+
 def test_a_start_is_not_done_again_after_it_expired(store: Store, address: Address) -> None:
     start = Start(address, new_id(), b"one", idle=store.tick)
     store.expect(start, Saved)
     store.elapse(1)
-    outcome = store.ask(repeat(start, 2 * store.tick))
+    outcome = store.ask(store.repeated(start, 2 * store.tick))
     assert outcome == Unknown(), "what had expired came back"
     store.expect(Read(address), Missing)
 
@@ -193,12 +203,31 @@ def test_by_key_alone_an_older_deed_is_no_obstacle(store: Store, address: Addres
     started(store, address)
     store.elapse(2)
     finish = Finish(address, new_id(), FOREVER)
-    assert type(store.ask(repeat(finish, store.tick))) is Found
+    assert type(store.ask(store.repeated(finish, store.tick))) is Found
     store.elapse(2)
-    assert type(store.ask(repeat(Resume(address, new_id()), store.tick))) is Found
+    assert type(store.ask(store.repeated(Resume(address, new_id()), store.tick))) is Found
     store.elapse(2)
-    outcome = store.ask(repeat(Delete(address, new_id()), store.tick))
+    outcome = store.ask(store.repeated(Delete(address, new_id()), store.tick))
     assert outcome == Deleted(existed=True)
+
+
+def test_a_repeat_that_was_long_on_its_way_is_not_done_over_another_deed(
+    store: Store, address: Address
+) -> None:
+    started(store, address)
+    store.elapse(2)
+    late = store.repeated(Delete(address, new_id()), store.tick)
+    done = store.expect(Finish(address, new_id(), FOREVER), Found)
+    store.elapse(2)  # the deed is older by now than the first sending was when it was repeated
+    assert store.ask(late) == Unknown()
+    assert store.expect(Read(address, finished=True), Found) == done
+
+
+def test_the_time_is_the_store_s(store: Store, address: Address) -> None:
+    for place in (address, new_address(scope="s")):
+        before = store.now_us()
+        now = store.expect(Time(place), Pong).now
+        assert before <= now <= store.now_us()
 
 
 def test_the_first_sending_is_never_unknown(store: Store, address: Address) -> None:
@@ -250,6 +279,19 @@ def test_a_release_again_does_not_touch_the_next_holder(locks: Store, address: A
     later, token = take(locks, address)
     assert type(again(locks, release)) in (Released, Unknown)
     locks.expect(Renew(address, later, token, LONG), Granted)
+
+
+def test_a_release_again_does_not_tell_of_what_ended_since(both: Store, address: Address) -> None:
+    """The session was there when the lock was let go, and who was told otherwise was misled."""
+    meta = started(both, address)
+    ticket, _ = take(both, address)
+    release = Release(address, ticket, meta.life)
+    both.expect(release, Released)
+    assert again(both, release) == Released()
+    both.expect(Finish(address, new_id(), LONG), Found)
+    assert again(both, release) == Unknown()
+    both.expect(Delete(address, new_id()), Deleted)
+    assert again(both, release) == Unknown()
 
 
 def test_a_release_that_can_not_be_told_is_unknown(locks: Store, address: Address) -> None:

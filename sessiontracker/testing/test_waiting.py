@@ -50,10 +50,11 @@ def test_a_waiter_gets_the_lock_when_the_lease_runs_out(locks: Store, address: A
     locks.expect(_look(locks, address, waiter), Granted)
 
 
-def test_the_first_in_line_looks_again_when_the_lease_ends(locks: Store, address: Address) -> None:
+def test_all_who_wait_look_again_when_the_lease_ends(locks: Store, address: Address) -> None:
     take(locks, address, lease=3 * locks.tick)
-    queued = locks.expect(_look(locks, address, new_id(), every=20), Queued)
-    assert 0 < queued.look_in <= 3 * locks.tick
+    for _ in range(2):
+        queued = locks.expect(_look(locks, address, new_id(), every=20), Queued)
+        assert 0 < queued.look_in <= 3 * locks.tick
 
 
 def test_a_dead_waiter_costs_one_claim(locks: Store, address: Address) -> None:
@@ -66,6 +67,41 @@ def test_a_dead_waiter_costs_one_claim(locks: Store, address: Address) -> None:
     locks.elapse(3)  # 1.5 times the interval that the dead one had announced
     locks.expect(_look(locks, address, alive, every=20), Granted)
     locks.expect(_look(locks, address, dead), Queued)
+
+
+def test_dead_waiters_cost_one_claim_together(locks: Store, address: Address) -> None:
+    holder, _ = take(locks, address)
+    dead = [queue(locks, address, every=4) for _ in range(3)]
+    alive = queue(locks, address, every=20)
+    dead.append(queue(locks, address, every=4))
+    locks.expect(Release(address, holder), Released)
+    locks.expect(_look(locks, address, alive, every=20), Queued)
+    locks.elapse(6)  # 1.5 times the interval of those who died
+    locks.expect(_look(locks, address, alive, every=20), Granted)
+    locks.expect(Release(address, alive), Released)
+    assert try_to_take(locks, address), "the lock is kept for one who was dead before"
+
+
+def test_a_claim_that_nobody_took_costs_the_living_no_place(locks: Store, address: Address) -> None:
+    holder, _ = take(locks, address)
+    queue(locks, address, every=2)
+    first, second = queue(locks, address, every=20), queue(locks, address, every=20)
+    locks.expect(Release(address, holder), Released)
+    for ticket in (first, second):
+        locks.expect(_look(locks, address, ticket, every=20), Queued)
+    locks.elapse(3)
+    locks.expect(_look(locks, address, second, every=20), Queued)
+    locks.expect(_look(locks, address, first, every=20), Granted)
+
+
+def test_the_first_look_after_a_lease_begins_a_claim(locks: Store, address: Address) -> None:
+    take(locks, address, lease=2 * locks.tick)
+    queue(locks, address)
+    alive = queue(locks, address)
+    locks.elapse(2)
+    locks.expect(_look(locks, address, alive), Queued)
+    locks.elapse(8)
+    assert locks.expect(_look(locks, address, alive), Queued).look_in <= 7 * locks.tick
 
 
 def test_who_has_not_looked_for_long_gets_no_claim(locks: Store, address: Address) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import batches, locks, owners, sessions
 from .twin import ClocklessTwin, LocksOnlyTwin, SessionsOnlyTwin, Twin
 
-__all__ = ["BROKEN", "SOUND", "Twin"]
+__all__ = ["BROKEN", "SOUND", "ClocklessTwin", "Twin"]
 
 SOUND: list[type[Twin]] = [Twin, ClocklessTwin, SessionsOnlyTwin, LocksOnlyTwin]
 

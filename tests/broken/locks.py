@@ -14,6 +14,7 @@ from sessiontracker.operations import (
     IsFinished,
     Missing,
     Outcome,
+    Queued,
     Release,
     Released,
     Renew,
@@ -81,7 +82,7 @@ class ReleasesALockOfAnother(Twin):
         lock = key_of(slot, operation).lock
         if isinstance(operation, Release) and lock is not None and lock.lease is not None:
             waiting = any(waiter.ticket == operation.ticket for waiter in lock.queue)
-            if not waiting and not operation.age:
+            if not waiting and not operation.since:
                 operation = replace(operation, ticket=lock.lease.ticket)
         return super().apply(slot, operation, now)
 
@@ -93,7 +94,7 @@ class ReleasingTakesTheNextOnesLock(Twin):
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         lock = key_of(slot, operation).lock
-        if isinstance(operation, Release) and operation.age and lock and lock.lease:
+        if isinstance(operation, Release) and operation.since and lock and lock.lease:
             operation = replace(operation, ticket=lock.lease.ticket)
         return super().apply(slot, operation, now)
 
@@ -190,3 +191,29 @@ class ADeadWaiterBlocksTheRest(Twin):
             lease = replace(key.lock.lease, until=now // 1000 + 3_600_000)
             after = with_key(after, operation, replace(key, lock=replace(key.lock, lease=lease)))
         return after, outcome
+
+
+class OnlyTheFirstLooksWhenTheLeaseEnds(Twin):
+    """Whoever is behind one who has died sleeps on."""
+
+    meant = "test_waiting.py::test_all_who_wait_look_again_when_the_lease_ends"
+
+    def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
+        after, outcome = super().apply(slot, operation, now)
+        if isinstance(outcome, Queued) and outcome.ahead:
+            outcome = replace(outcome, look_in=operation.look_every)
+        return after, outcome
+
+
+class EachDeadWaiterHasAClaim(Twin):
+    """One after the other, though all have died at once."""
+
+    meant = "test_waiting.py::test_dead_waiters_cost_one_claim_together"
+
+    def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
+        key = key_of(slot, operation)
+        lease = key.lock.lease if key.lock is not None else None
+        if key.lock is not None and lease is not None and now // 1000 >= lease.until:
+            lock = replace(key.lock, lease=replace(lease, token=lease.token or 1))
+            slot = with_key(slot, operation, replace(key, lock=lock))
+        return super().apply(slot, operation, now)

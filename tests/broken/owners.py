@@ -153,7 +153,7 @@ class LetsAStartSlipThroughALogOut(Twin):
 
     def batch(self, operations: Sequence[Asked]) -> list[Outcome]:
         match operations:
-            case [EndOwner(keep="", age=0) as end]:
+            case [EndOwner(keep="", since=0) as end]:
                 name = end.address.slot
                 first = self._end_some(end, name, True)
                 time.sleep(0.005)
@@ -195,7 +195,7 @@ class LogsOutAgain(Twin):
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         if isinstance(operation, EndOwner):
             slot = Slot(slot.keys, slot.shared)
-            operation = replace(operation, age=0)
+            operation = replace(operation, since=0)
         return super().apply(slot, operation, now)
 
 

@@ -122,7 +122,7 @@ class FinishingOnlySaves(Twin):
                 operation.stamp,
                 operation.payload,
                 operation.lock,
-                age=operation.age,
+                since=operation.since,
             )
         return super().apply(slot, operation, now)
 
@@ -258,8 +258,8 @@ class AppliesARepeatTwice(Twin):
     meant = "test_retries.py::test_lost_after_the_deed_it_answers_the_same"
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
-        if getattr(operation, "age", 0) and hasattr(operation, "id"):
-            operation = replace(operation, id=operation.id ^ 1, age=0)
+        if getattr(operation, "since", 0) and hasattr(operation, "id"):
+            operation = replace(operation, id=operation.id ^ 1, since=0)
         return super().apply(slot, operation, now)
 
 
@@ -271,7 +271,7 @@ class RepeatsOverSomebodyElsesDeed(Twin):
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         deed = key_of(slot, operation).deed
         if _is_by_key(operation) and deed is not None and deed.id != operation.id:
-            operation = replace(operation, age=0)
+            operation = replace(operation, since=0)
         return super().apply(slot, operation, now)
 
 

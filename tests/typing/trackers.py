@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from sessiontracker import AsyncSessionTracker, Session, SessionTracker
+from sessiontracker import (
+    AsyncBoundTracker,
+    AsyncSessionTracker,
+    BoundTracker,
+    Session,
+    SessionTracker,
+)
 
 
 class Checkout(Session):
@@ -32,6 +38,10 @@ async def asynchronous() -> None:
         assert_type(await tracker.update(started), Checkout)
         assert_type(await tracker.rotate(Checkout()), Checkout)
         assert_type(await tracker.delete(started), bool)
+        bound = tracker.bind(object())
+        assert_type(bound, AsyncBoundTracker)
+        assert_type(await bound.start(Checkout()), Checkout)
+        assert_type(await bound.finish(Checkout, "order-42", lock=lock), Checkout)
         async for scanned in tracker.scan(Checkout, finished=True):
             assert_type(scanned, Checkout)
 
@@ -48,5 +58,8 @@ def synchronous() -> None:
             assert_type(tracker.lock_of(checkout).token, int)
         with tracker.lock(Checkout, "order-42") as lock:
             assert_type(tracker.finish(started, lock=lock), Checkout)
+        bound = tracker.bind(object())
+        assert_type(bound, BoundTracker)
+        assert_type(bound.update(started), Checkout)
         for scanned in tracker.scan(Checkout):
             assert_type(scanned, Checkout)

@@ -67,6 +67,10 @@ def touch(asked: operations.Touch) -> Command:
     return (id_of(asked.life),)
 
 
+def time(_: operations.Time) -> Command:
+    return ()
+
+
 def start(asked: operations.Start) -> Command:
     old = asked.adopt
     adopted: Command = _NO_ADOPTION
@@ -82,7 +86,7 @@ def start(asked: operations.Start) -> Command:
         flag(asked.read),
         optional(asked.touch_every),
         *hold(asked.lock),
-        asked.age,
+        asked.since,
         *adopted,
     )
 
@@ -94,7 +98,7 @@ def write(asked: operations.Write) -> Command:
         asked.payload,
         *hold(asked.lock),
         flag(asked.release),
-        asked.age,
+        asked.since,
     )
 
 
@@ -106,17 +110,17 @@ def finish(asked: operations.Finish) -> Command:
         flag(asked.payload is not None),
         asked.payload or b"",
         *hold(asked.lock),
-        asked.age,
+        asked.since,
     )
 
 
 def resume(asked: operations.Resume) -> Command:
-    return (id_of(asked.id), id_of(asked.life), *hold(asked.lock), asked.age)
+    return (id_of(asked.id), id_of(asked.life), *hold(asked.lock), asked.since)
 
 
 def delete(asked: operations.Delete) -> Command:
     held = hold(asked.lock)
-    return (id_of(asked.id), id_of(asked.life), *stamp(asked.stamp), *held, asked.age)
+    return (id_of(asked.id), id_of(asked.life), *stamp(asked.stamp), *held, asked.since)
 
 
 def renew(asked: operations.Renew) -> Command:
@@ -124,7 +128,7 @@ def renew(asked: operations.Renew) -> Command:
 
 
 def release(asked: operations.Release) -> Command:
-    return (id_of(asked.ticket), id_of(asked.life), asked.age)
+    return (id_of(asked.ticket), id_of(asked.life), asked.since)
 
 
 def acquire(asked: operations.Acquire, channel: str) -> Command:
@@ -156,6 +160,7 @@ OF_A_KEY: dict[type[operations.Operation], tuple[str, Callable[[Any], Command]]]
     operations.Renew: ("renew", renew),
     operations.Resume: ("resume", resume),
     operations.Start: ("start", start),
+    operations.Time: ("time", time),
     operations.Touch: ("touch", touch),
     operations.Write: ("write", write),
 }

@@ -70,4 +70,5 @@ def _parts(reply: Any, count: int) -> list[Any]:
             part if isinstance(part, Exception) else Unconfirmed(part)
             for part in _parts(reply.reply, count)
         ]
-    return reply if type(reply) is list else [reply] * count  # an error is everybody's
+    # An error is everybody's, and so is what makes no sense.
+    return reply if type(reply) is list and len(reply) == count else [reply] * count

@@ -11,7 +11,7 @@ from .packing import Command
 
 __all__ = ["Unconfirmed", "changes", "confirmed", "question", "unconfirmed"]
 
-_HARMLESS = (operations.Release, operations.Touch)
+_HARMLESS = (operations.Release, operations.Time, operations.Touch)
 _DONE = (operations.Deleted, operations.Found, operations.Granted, operations.Saved)
 _MARGIN = 0.8  # of the time that is left: the answers must come back, too
 _LATE = 0.1  # s: a server looks ten times a second whether a WAIT is over

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from typing import Any
 
 from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
 
-from sessiontracker.backend import BackendError, BackendUnavailableError, operations
+from sessiontracker.backend import (
+    BackendError,
+    BackendUnavailableError,
+    OutcomeUnknownError,
+    operations,
+)
 
 __all__ = [
     "NotConnectedError",
     "code_of",
     "is_error",
+    "is_foreign",
     "needs_script",
     "outcome_of",
     "raised",
+    "senseless",
     "stale_error",
 ]
 
@@ -99,16 +107,29 @@ def needs_script(reply: Any) -> bool:
     return isinstance(reply, RedisError) and code_of(reply) == "NOSCRIPT"
 
 
+def is_foreign(error: Exception) -> bool:
+    """Whether the key holds what is none of ours: so it says, or a script stumbled over it."""
+    return code_of(error) in ("", *_FOREIGN)
+
+
 def is_error(reply: Any) -> bool:
     """Whether ``reply`` is an error, or has one among its parts."""
-    return any(map(is_error, reply)) if type(reply) is list else isinstance(reply, Exception)
+    return any(map(_is_error, reply)) if type(reply) is list else isinstance(reply, Exception)
+
+
+def _is_error(part: Any) -> bool:
+    return isinstance(part, Exception)
 
 
 def stale_error(reply: Any) -> Exception | None:
     """What in ``reply`` says that the server at the other end should not be asked again."""
     if type(reply) is list:
-        return next(filter(None, map(stale_error, reply)), None)
-    return reply if isinstance(reply, RedisError) and code_of(reply) in _ELSEWHERE else None
+        return next((part for part in reply if _is_stale(part)), None)
+    return reply if _is_stale(reply) else None
+
+
+def _is_stale(reply: Any) -> bool:
+    return isinstance(reply, RedisError) and code_of(reply) in _ELSEWHERE
 
 
 def outcome_of(error: Exception | None, where: str) -> operations.Outcome:
@@ -138,6 +159,28 @@ def raised(error: Exception, where: str) -> BackendError:
         return BackendError(f"{where}: {_LASTING[code]} ({_said(error)})")
     reason = f"{_PASSING[code]} ({_said(error)})" if code in _PASSING else str(error)
     return BackendUnavailableError(f"{where}: {reason}")
+
+
+_READING = (
+    operations.CountOwner,
+    operations.ListOwner,
+    operations.Read,
+    operations.ReadShared,
+    operations.Time,
+)
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
+
+
+def senseless(operation: Any, reply: Any, where: str) -> operations.Outcome:
+    """What ``operation`` came to, which was answered with what nothing of ours answers."""
+    said = (
+        f"{where}: the server answered with {_SHORT.repr(reply)}, which makes no sense: look what "
+        "is at the other end of the url, or between"
+    )
+    if operation.address is None or isinstance(operation, _READING):
+        return operations.Failed(BackendError(said))
+    return operations.Failed(OutcomeUnknownError(f"{said}; whether anything was done is unknown"))
 
 
 def _said(error: Exception) -> str:

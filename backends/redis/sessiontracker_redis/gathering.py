@@ -102,7 +102,7 @@ def _kind_of(asked: Any) -> Hashable | None:
         alone = asked.finished or asked.lock
         return None if alone else (asked.slide, asked.touch_every)
     if kind is operations.Write:
-        alone = asked.age or len(asked.payload) > _LARGE
+        alone = asked.since or len(asked.payload) > _LARGE
         return None if alone else asked.release
     if asked.start or not asked.read:
         return None

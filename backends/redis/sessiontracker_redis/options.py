@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from sessiontracker.backend import BackendOptions, ConfigurationError, parse_duration
+from sessiontracker.backend import BackendOptions, ConfigurationError, parse_duration, shown
 
 from .slots import Endpoint
 from .urls import Target, target_of
@@ -28,6 +28,7 @@ _KNOWN = (
     "wait_replicas",
 )
 _CONNECTING = ("credential_provider", "password", "protocol", "username")
+_TIMEOUT, _LEAST_TO_CONNECT = 5.0, 1.0  # s
 _SENTINEL = ("sentinel_password", "sentinel_username")
 
 
@@ -50,9 +51,17 @@ class Options(Struct, frozen=True, kw_only=True):
     sentinel: dict[str, Any] = {}
     client: Any = None
     prefix: str = "st:"
-    timeout: float = 5.0
+    timeout: float = _TIMEOUT
     wait_replicas: int = 0
     clock: Callable[[], int] | None = None
+
+    def __repr__(self) -> str:
+        return f"Options({self.where!r})"  # the rest may be secret
+
+    @property
+    def connecting(self) -> float:
+        """For how many seconds each step of connecting is waited for, whatever a call has."""
+        return max(self.timeout, _LEAST_TO_CONNECT)
 
     @classmethod
     def of(cls, given: BackendOptions) -> Options:
@@ -80,6 +89,7 @@ class Options(Struct, frozen=True, kw_only=True):
         for name, check in _CHECKS.items():
             if name in settings:
                 settings[name] = check(f"{where}.{name}", settings[name])
+        settings["timeout"] = given.patience(settings.get("timeout"), _TIMEOUT)
         if "protocol" in connect:
             connect["protocol"] = _protocol(f"{where}.protocol", connect["protocol"])
         target = Target("") if client is not None else target_of(f"{where}.url", given.url)
@@ -96,21 +106,27 @@ class Options(Struct, frozen=True, kw_only=True):
 
 
 def _prefix(where: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ConfigurationError(f'{where}: {value!r} is no text: write one like "st:"')
+    try:
+        if not isinstance(value, str):
+            raise TypeError
+        value.encode()
+    except (TypeError, UnicodeEncodeError):
+        raise ConfigurationError(
+            f'{where}: {shown(value)} is no text: write one like "st:"'
+        ) from None
     return value
 
 
 def _timeout(where: str, value: object) -> float:
     ms = parse_duration(value, path=where)
     if not ms:
-        raise ConfigurationError(f'{where}: {value!r} leaves no time: write one like "5s"')
+        raise ConfigurationError(f'{where}: {shown(value)} leaves no time: write one like "5s"')
     return ms / 1000
 
 
 def _protocol(where: str, value: object) -> int:
     if value not in (2, 3, "2", "3"):
-        raise ConfigurationError(f"{where}: {value!r} is neither 2 nor 3")
+        raise ConfigurationError(f"{where}: {shown(value)} is neither 2 nor 3")
     return int(str(value))
 
 
@@ -122,7 +138,7 @@ def _clock(where: str, value: object) -> object:
 
 def _wait_replicas(where: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ConfigurationError(f"{where}: {value!r} is no number of replicas: write 1, or 0")
+        raise ConfigurationError(f"{where}: {shown(value)} is no number of replicas: write 1, or 0")
     return value
 
 

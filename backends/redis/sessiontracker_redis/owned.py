@@ -37,12 +37,12 @@ def _count(_: operations.CountOwner) -> Command:
 
 def _end(asked: operations.EndOwner) -> Command:
     retention = b"" if asked.retention is None else asked.retention
-    return (id_of(asked.id), retention, asked.keep, asked.age)
+    return (id_of(asked.id), retention, asked.keep, asked.since)
 
 
 def _rotate(asked: operations.Rotate) -> Command:
     held = hold(asked.lock)
-    return (id_of(asked.id), *stamp(asked.stamp), asked.payload, asked.to, *held, asked.age)
+    return (id_of(asked.id), *stamp(asked.stamp), asked.payload, asked.to, *held, asked.since)
 
 
 def _read_shared(_: operations.ReadShared) -> Command:
@@ -51,7 +51,7 @@ def _read_shared(_: operations.ReadShared) -> Command:
 
 def _write_shared(asked: operations.WriteShared) -> Command:
     read = (token(asked.version), asked.write.to_bytes(8, "big"))
-    return (id_of(asked.id), *read, asked.payload, asked.keep, asked.age)
+    return (id_of(asked.id), *read, asked.payload, asked.keep, asked.since)
 
 
 OF_AN_OWNER: dict[type[operations.Operation], tuple[str, Callable[[Any], Command]]] = {
@@ -87,7 +87,10 @@ def shared(text: bytes | None) -> operations.Shared | None:
     """What the sessions share, as the owner's own key has it."""
     if not text:
         return None
-    version = int(text[19:38])
+    try:
+        version = int(text[19:38])
+    except ValueError:
+        raise NotASessionError("what an owner's sessions share has no version") from None
     if not version:
         return None
     write, kept = int.from_bytes(text[38:46], "big"), int.from_bytes(text[46:_HEAD], "big")
@@ -95,7 +98,7 @@ def shared(text: bytes | None) -> operations.Shared | None:
 
 
 def _names(fields: Sequence[bytes]) -> tuple[str, ...]:
-    return tuple(sorted(name.decode() for name in fields))
+    return tuple(sorted(name.decode(errors="replace") for name in fields))
 
 
 def saved(fields: Sequence[Any]) -> operations.Outcome:
@@ -132,10 +135,11 @@ def items(
     for name, head in zip(heads[::2], heads[1::2], strict=True):
         try:
             session = found(head + known[name], finished=finished)
-        except (NotASessionError, KeyError):
+            key = name.decode()
+        except (NotASessionError, KeyError, UnicodeDecodeError):
             continue
         if ms < session.meta.expires:
-            address = operations.Address(owner.type, owner.scope, name.decode())
+            address = operations.Address(owner.type, owner.scope, key)
             sessions.append(operations.Item(address, session.meta, session.payload, together))
     return sessions
 

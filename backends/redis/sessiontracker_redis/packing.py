@@ -84,6 +84,17 @@ def with_scripts(commands: Sequence[Command]) -> list[Command]:
 _TOKEN = 19  # digits
 
 
+def _holder(text: bytes) -> str:
+    """Who has the lock, for people to read."""
+    return text.decode(errors="replace")
+
+
+def _number(said: Any) -> int:
+    if type(said) is not int:
+        raise TypeError("no number where one must be")
+    return said
+
+
 def _granted(asked: operations.Acquire | operations.Renew, text: bytes) -> operations.Outcome:
     session = found(text[_TOKEN:]) if len(text) > _TOKEN else None
     return operations.Granted(int(text[:_TOKEN]), asked.lease, session)
@@ -111,27 +122,31 @@ _LISTED = 14
 _OUTCOMES: dict[int, Callable[[list[Any]], operations.Outcome]] = {
     1: owned.saved,
     2: owned.in_progress,
-    3: lambda fields: operations.Queued(fields[0].decode(), fields[1], fields[2]),
+    3: lambda fields: operations.Queued(_holder(fields[0]), *map(_number, fields[1:3])),
     4: lambda _: operations.Released(),
     5: lambda _: operations.Missing(),
     6: lambda _: operations.IsFinished(),
     7: lambda _: operations.IsActive(),
-    8: lambda fields: operations.Locked(fields[0].decode(), fields[1]),
+    8: lambda fields: operations.Locked(_holder(fields[0]), _number(fields[1])),
     9: lambda _: operations.Lost(),
     10: lambda fields: operations.Stale(int(fields[0]), bool(fields[1])),
     11: lambda _: operations.Unknown(),
     12: lambda fields: operations.Deleted(bool(fields[0])),
-    13: lambda fields: operations.LimitReached(fields[0]),
-    15: lambda fields: operations.Counted(fields[0]),
-    16: lambda fields: operations.Ended(fields[0]),
+    13: lambda fields: operations.LimitReached(_number(fields[0])),
+    15: lambda fields: operations.Counted(_number(fields[0])),
+    16: lambda fields: operations.Ended(_number(fields[0])),
     17: lambda fields: operations.FoundShared(owned.shared(fields[0])),
     18: lambda fields: operations.SavedShared(int(fields[0])),
+    19: lambda fields: operations.Pong(_number(fields[0])),
 }
 """What it says with a code and more."""
 
 
 def outcome_of(operation: operations.Operation, reply: Any) -> operations.Outcome:
-    """What ``operation`` came to, of which the script said ``reply``."""
+    """What ``operation`` came to, of which the script said ``reply``.
+
+    Raises: NotASessionError for what somebody put in the store; anything for what no script says.
+    """
     if type(reply) is bytes:
         return _DONE[type(operation)](operation, reply)
     code, *fields = reply

@@ -40,11 +40,14 @@ def _parsed(text: bytes, finished: bool) -> tuple[operations.Meta, int]:
     ) = _HEAD.unpack_from(text)  # fmt: skip
     updated = u1 << 32 | u0
     end = _SIZE + size
+    if len(text) < end:
+        raise NotASessionError("this is half a session")
     return operations.Meta(
         life,
         v1 << 32 | v0,
         write,
-        text[_SIZE:end].decode() if size else "",
+        # Scripts do not look whether it is text: what they did is done.
+        text[_SIZE:end].decode(errors="replace") if size else "",
         b1 << 32 | b0,
         updated,
         s1 << 32 | s0,

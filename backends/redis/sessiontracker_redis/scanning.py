@@ -73,9 +73,12 @@ def search(keys: Keys, scan: operations.Scan, cursor: str) -> Command:
 
 
 def names_of(keys: Keys, scan: operations.Scan, reply: Any) -> list[str]:
-    """The keys of a page that hold sessions; SCAN may find one twice."""
-    names = dict.fromkeys(name.decode() for name in reply[1])
-    return [name for name in names if keys.address(scan.type, name) is not None]
+    """The keys of a page that hold sessions; SCAN may find one twice. What is no text is none of
+    ours."""
+    names = dict.fromkeys(name.decode(errors="replace") for name in reply[1])
+    return [
+        name for name in names if "\ufffd" not in name and keys.address(scan.type, name) is not None
+    ]
 
 
 def lookup(keys: Keys, scan: operations.Scan, name: str) -> Command:
@@ -100,7 +103,7 @@ def items(
             fields = [ms, *reply[2:]]
             sessions += owned.items(address, fields, finished=scan.finished)
         if not isinstance(reply, bytes):
-            continue  # it has gone meanwhile, to another node perhaps; or is a stranger's
+            continue  # it has gone meanwhile, or is a stranger's
         try:
             session = found(reply, finished=scan.finished)
         except NotASessionError:

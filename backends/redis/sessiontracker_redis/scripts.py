@@ -19,6 +19,7 @@ _OF_A_KEY = (
     "renew",
     "resume",
     "start",
+    "time",
     "touch",
     "write",
 )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from redis.cluster import parse_cluster_slots
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
+from redis.exceptions import InvalidResponse
 
 from .failures import code_of
 
@@ -16,7 +17,7 @@ SLOTS = REDIS_CLUSTER_HASH_SLOTS
 Endpoint = tuple[str, int]
 """The host and the port of a node."""
 
-_TARGET = re.compile(r"(\d+) (\S*):(\d+)\s*$")
+_TARGET = re.compile(r"(?<!\S)(\d{1,5}) (\S*):(\d{1,5})\s*$", re.ASCII)
 
 
 class Range(NamedTuple):
@@ -41,12 +42,24 @@ def slot_of(name: str) -> int:
 
 
 def ranges(reply: Any, asked: Endpoint) -> list[Range]:
-    """What the node ``asked`` says to CLUSTER SLOTS, in the order of the slots."""
-    found = parse_cluster_slots(reply, current_host=asked[0])
-    return sorted(
-        Range(int(first), int(last), _endpoint(servers["primary"], asked))
-        for (first, last), servers in found.items()
-    )
+    """What the node ``asked`` says to CLUSTER SLOTS, in the order of the slots.
+
+    Raises: InvalidResponse.
+    """
+    try:
+        found = parse_cluster_slots(reply, current_host=asked[0])
+        known = sorted(
+            Range(int(first), int(last), _endpoint(servers["primary"], asked))
+            for (first, last), servers in found.items()
+        )
+    except Exception as error:  # it is made of what may be anything
+        raise InvalidResponse(
+            f"CLUSTER SLOTS is answered with what it cannot be: {error!r}"
+        ) from None
+    for first, last, _ in known:
+        if not 0 <= first <= last < SLOTS:
+            raise InvalidResponse(f"CLUSTER SLOTS says that slots are from {first} to {last}")
+    return known
 
 
 def redirection(reply: Any, asked: Endpoint) -> Redirection | None:
@@ -57,6 +70,8 @@ def redirection(reply: Any, asked: Endpoint) -> Redirection | None:
     if target is None:
         return None
     slot, host, port = target.groups()
+    if int(slot) >= SLOTS:
+        return None
     return Redirection(kind == "ASK", int(slot), _endpoint((host, port), asked))
 
 

@@ -15,6 +15,7 @@ __all__ = ["Target", "target_of"]
 _SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
 _UNIX = ("unix", "valkey+unix")
 _HOST = re.compile(r"(\[[^\]]+\]|[^\[\]:,/?#]+)(?::(\d+))?")
+_QUOTED = "in a password write %40 for @, %2F for /, %3F for ? and %23 for #"
 _REFUSED = re.compile(r"[?&](decode_responses|max_connections)=")
 
 
@@ -27,6 +28,9 @@ class Target(Struct, frozen=True):
     service: str = ""
     cluster: bool = False
 
+    def __repr__(self) -> str:
+        return f"Target({self.hosts!r})"  # the url may hold a password
+
 
 def target_of(where: str, text: str | None) -> Target:
     """Raises: ConfigurationError."""
@@ -38,6 +42,9 @@ def target_of(where: str, text: str | None) -> Target:
     plain, plus, topology = scheme.partition("+")
     if separator and _REFUSED.search(rest):
         raise ConfigurationError(f"{where}: leave out decode_responses and max_connections")
+    place, _, path = rest.partition("?")[0].partition("/")
+    if separator and place and "@" in path:
+        raise ConfigurationError(f"{where}: the @ must stand before the first /: {_QUOTED}")
     if separator and scheme in _UNIX:
         return Target(f"unix://{rest}")
     if separator and plain in _SCHEMES and (not plus or topology in ("cluster", "sentinel")):
@@ -63,7 +70,7 @@ def _several(where: str, scheme: str, rest: str, topology: str) -> Target:
             "redis+sentinel://host1:26379,host2:26379/mymaster"
         )
     if not sentinel and database not in ("", "0"):
-        raise ConfigurationError(f"{where}: a Redis Cluster has no database {database!r}: leave it")
+        raise ConfigurationError(f"{where}: a Redis Cluster has no databases: leave its number out")
     host, port = hosts[0]
     name = f"[{host}]" if ":" in host else host
     url = f"{scheme}://{user}{at}{name}:{port}/{database}{mark}{query}"
@@ -73,5 +80,7 @@ def _several(where: str, scheme: str, rest: str, topology: str) -> Target:
 def _host(where: str, name: str, port: int) -> Endpoint:
     found = _HOST.fullmatch(name)
     if found is None:
-        raise ConfigurationError(f"{where}: {name!r} is no host: write host1:7000,host2:7001")
+        raise ConfigurationError(
+            f"{where}: the hosts cannot be read: write host1:7000,host2:7001; {_QUOTED}"
+        )
     return found[1].strip("[]"), int(found[2] or port)

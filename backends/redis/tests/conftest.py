@@ -32,6 +32,11 @@ def pytest_report_header() -> list[str]:
     return lines
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """One worker asks all tests of these servers."""
+    item.add_marker(pytest.mark.xdist_group("redis"))
+
+
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[Server]:
     """A server that the tests may flush and reconfigure."""

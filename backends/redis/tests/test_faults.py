@@ -284,10 +284,7 @@ def test_primaries_hand_over(own_cluster: Cluster, prefix: str) -> None:
     turns = itertools.cycle([0, 8000, 16383])
 
     def fault() -> None:
-        number = next(turns)
-        old = own_cluster.owner(number)
-        own_cluster.replica_of(old).ask("CLUSTER FAILOVER")
-        until(lambda: own_cluster.owner(number) is not old, "a failover")
+        own_cluster.hand_over(own_cluster.owner(next(turns)))
         own_cluster.until_well()
 
     with Load(own_cluster.url, prefix) as load:

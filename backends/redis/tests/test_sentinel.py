@@ -172,7 +172,7 @@ def test_a_client_that_sentinels_made(
         old = sentinels.primary
         old.kill()
         until(lambda: sentinels.primary is not old, "a failover")
-        assert isinstance(until_answered(backend, Start(address, 1, b"x", age=60_000)), Saved)
+        assert isinstance(until_answered(backend, Start(address, 1, b"x", since=1)), Saved)
         backend.close()
         assert client.ping()
     known.close()

@@ -226,8 +226,9 @@ def test_a_clock_set_back_hides_no_deed(
     assert isinstance(backend.execute([Write(address, 2, saved.meta.stamp, b"y")])[0], Saved)
     clock[0] += 80_000_000
     # It was first sent before the session began, by the clock as it was then.
-    assert backend.execute([Finish(address, 3, HOUR, age=40_000)]) == [Unknown()]
-    assert isinstance(backend.execute([Finish(address, 3, HOUR, age=20_000)])[0], Found)
+    ms = clock[0] // 1000
+    assert backend.execute([Finish(address, 3, HOUR, since=ms - 40_000)]) == [Unknown()]
+    assert isinstance(backend.execute([Finish(address, 3, HOUR, since=ms - 20_000)])[0], Found)
 
 
 def test_a_scan_judges_by_the_servers_clock(

@@ -218,7 +218,7 @@ async def wire_of(connections: AsyncConnections) -> AsyncWire:
 
 
 async def test_errors_are_redis_pys_and_replies(url: str, admin: Redis, prefix: str) -> None:
-    connections = AsyncConnections(AsyncConnectionPool.from_url(url), owned=True)
+    connections = AsyncConnections(AsyncConnectionPool.from_url(url))
     wire = await wire_of(connections)
     refused, pong = await wire.exchange(b"EVALSHA 0 0\r\nPING\r\n", 2, 5.0)
     assert type(refused).__name__ == "NoScriptError"
@@ -229,7 +229,7 @@ async def test_errors_are_redis_pys_and_replies(url: str, admin: Redis, prefix: 
 
 async def test_what_the_server_pushes_is_passed_over(url: str, admin: Redis, prefix: str) -> None:
     pool = AsyncConnectionPool.from_url(url, protocol=3)
-    connections = AsyncConnections(pool, owned=True)
+    connections = AsyncConnections(pool)
     wire = await wire_of(connections)
     assert await wire.exchange(b"CLIENT TRACKING ON BCAST\r\n", 1, 5.0) == [b"OK"]
     admin.set(f"{prefix}any", 1)
@@ -243,7 +243,7 @@ async def test_what_the_server_pushes_is_passed_over(url: str, admin: Redis, pre
 
 @pytest.mark.parametrize("how", ["newer credentials", "the server moves"])
 async def test_a_connection_that_redis_py_would_mend_is_made_anew(url: str, how: str) -> None:
-    connections = AsyncConnections(AsyncConnectionPool.from_url(url), owned=True)
+    connections = AsyncConnections(AsyncConnectionPool.from_url(url))
     wire = await wire_of(connections)
     assert connections.keep(wire)
     if how == "the server moves":
@@ -271,7 +271,7 @@ class Token:
 
 async def test_redis_py_sees_a_connection_end(url: str) -> None:
     pool = AsyncConnectionPool.from_url(url)
-    connections = AsyncConnections(pool, owned=False)
+    connections = AsyncConnections(pool)
     wire = await wire_of(connections)
     async with asyncio.timeout(5):
         await pool.disconnect()  # which waits until it is closed

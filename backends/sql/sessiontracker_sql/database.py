@@ -50,13 +50,13 @@ class Database:
                 cursor.close()  # a statement under way would keep the file open, and locked
                 connection.close()
 
-    def write(self, work: Work[T]) -> T:
+    def write(self, work: Work[T], timeout: float | None = None) -> T:
         """What ``work`` returns, in one transaction that holds the write lock from the start.
 
         ``work`` begins anew whenever others were in the way. Raises: sqlite3.Error: nothing
         was done; InDoubtError.
         """
-        return self._persist(lambda: self._transact("BEGIN IMMEDIATE", work))
+        return self._persist(lambda: self._transact("BEGIN IMMEDIATE", work), timeout)
 
     def read(self, work: Work[T]) -> T:
         """What ``work`` returns, which reads one snapshot and writes nothing."""
@@ -73,12 +73,12 @@ class Database:
 
     # One attempt ----------------------------------------------------------------
 
-    def _persist(self, attempt: Callable[[], T]) -> T:
+    def _persist(self, attempt: Callable[[], T], timeout: float | None = None) -> T:
         """What ``attempt`` returns, made again while others keep the file busy.
 
         SQLite's own waiting begins with a millisecond, longer than most transactions last.
         """
-        deadline = monotonic() + self.timeout
+        deadline = monotonic() + (self.timeout if timeout is None else timeout)
         pause = _FIRST_PAUSE
         while True:
             try:

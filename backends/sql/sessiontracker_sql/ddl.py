@@ -49,7 +49,7 @@ def _tables(options: BackendOptions) -> Tables:
 
 def _script(tables: Tables, kind: str | None) -> str:
     """What creates ``tables`` on a server of ``kind``, or in SQLite (None)."""
-    dialect: Dialect = _DIALECTS[kind].dialect()
+    dialect: Dialect = _DIALECTS[kind].dialect(paramstyle="named")  # no percent sign is doubled
     statements: list[str] = []
     for version, step in enumerate(tables.steps(), 1):
         statements += [str(ddl.compile(dialect=dialect)).strip() for ddl in step]

@@ -7,6 +7,7 @@ from .talk import NotConnectedError, ServerError
 __all__ = [
     "DONE_BY_ANOTHER",
     "DUPLICATE",
+    "LEFT_OUT",
     "LOCKED",
     "is_lost",
     "is_own",
@@ -20,6 +21,8 @@ __all__ = [
 
 LOCKED = "1205"
 DUPLICATE = "1062"
+LEFT_OUT = {LOCKED, DUPLICATE}
+"""Somebody has the row locked, or has made it: what is done to others stands."""
 # A record that changed since it was read, a row that others made or have locked, a deadlock.
 _PASSING = {"1020", DUPLICATE, LOCKED, "1213", "3572"}
 # A table, a column or an index that another process made.
@@ -37,6 +40,7 @@ _UNAVAILABLE = {
     "1226": "a limit of this user is reached",
     "1290": "this server takes no writes (any more): name the primary in the url",
     "1317": "the server cancelled the statement",
+    "1792": "the server takes no writes by default (tx_read_only): name one that does in the url",
     "1836": "this server takes no writes (any more): name the primary in the url",
     "1969": "the server cancelled the statement: raise its max_statement_time for this user",
     "3024": "the server cancelled the statement: raise its max_execution_time for this user",
@@ -87,7 +91,7 @@ def is_own(error: ServerError) -> bool:
 
 
 def is_stale(error: ServerError) -> bool:
-    return error.code in {"1290", "1836"}
+    return error.code in {"1290", "1792", "1836"}
 
 
 def reason(error: ServerError) -> str | None:

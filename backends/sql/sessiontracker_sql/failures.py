@@ -96,7 +96,7 @@ def _own(error: Exception) -> str:
 def _reason(error: Exception, code: int, path: Path, timeout: float) -> str:
     if code in _BUSY:
         return (
-            f"locked by another process for more than {timeout:g} s: end its transaction, or "
+            f"locked by another transaction for more than {timeout:g} s: end that, or "
             "raise the option timeout"
         )
     if code == sqlite3.SQLITE_READONLY:

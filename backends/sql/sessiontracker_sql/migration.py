@@ -17,7 +17,7 @@ def migrate(cursor: sqlite3.Cursor, statements: Statements, *, create: bool) -> 
     A newer version stays if this code may still use it. Raises: BackendError.
     """
     tables = statements.tables
-    newest = len(tables.steps())
+    newest = tables.newest
     present = _columns(cursor, tables.keys.name), _columns(cursor, tables.schema.name)
     version = 0
     if any(present):

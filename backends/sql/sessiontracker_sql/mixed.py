@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sessiontracker.backend import operations
 
@@ -15,12 +15,16 @@ __all__ = ["carry_out"]
 
 
 def carry_out(
-    server: Server, steps: Sequence[operations.Operation], clock: Clock = None
+    server: Server,
+    steps: Sequence[operations.Operation],
+    clock: Clock = None,
+    claimed: Collection[int] = (),
 ) -> Talk[Done]:
-    """The outcomes of ``steps``, each succeeding or failing alone."""
+    """The outcomes of ``steps``, each succeeding or failing alone. ``claimed`` are the tickets
+    that are said to have been given a claim."""
     plain = [step for step in steps if not step.address.scope]
     if len(plain) == len(steps):
-        return (yield from work.carry_out(server, steps, clock))
+        return (yield from work.carry_out(server, steps, clock, claimed))
     owned = [step for step in steps if step.address.scope]
     of_plain = yield from work.carry_out(server, plain, clock)
     of_owned = yield from owner_work.carry_out(server, owned, clock)

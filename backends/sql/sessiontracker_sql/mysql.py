@@ -12,29 +12,31 @@ from sessiontracker.backend import BackendError, operations
 
 from . import error_numbers
 from .literals import KEY, any_of, at, literal, ms, text, us
+from .mysql_locked import Locked
 from .mysql_owners import MySQLOwners
 from .optimistic import Change, Place, Row, read_row
+from .pace import Pace
 from .packing import Packing
 from .rows import ALL, COLUMNS, DUE, changed, columns_of, values_of
 from .saving import MySQLSaving
 from .schema import Tables
 from .talk import Answer, Query, ServerError, Talk
-from .versions import check_columns, refuse_to_create, usable
+from .versions import check_columns, check_oldest, refuse_to_create, usable
 
 __all__ = ["MySQL"]
 
 _OLDEST_MARIADB, _OLDEST_MYSQL = (10, 6), (8, 0)
-# A row that somebody has locked, or has made: what is done to the others stands.
-_LEFT_OUT = {error_numbers.LOCKED, error_numbers.DUPLICATE}
-_MOST_BYTES = 16 * 1024 * 1024
 
 # Nothing is waited for within the server: what somebody has locked is left out, and asked for
-# again. MySQL waits for a second at least.
+# again. MySQL would wait for a second at least.
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
 _SETTINGS = (
     "SET SESSION autocommit = 1, time_zone = '+00:00', lock_wait_timeout = 5, "
-    "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = {wait}"
+    "sql_mode = 'TRADITIONAL', "
+    "sql_select_limit = 18446744073709551615, "
 )
+_OF_MARIADB = "innodb_lock_wait_timeout = 0, max_statement_time = 0"
+_OF_MYSQL = "innodb_lock_wait_timeout = 1, max_execution_time = 0"
 
 
 class MySQL:
@@ -43,19 +45,21 @@ class MySQL:
 
     name = "MariaDB or MySQL"
     channel = ""
+    identity = "CAST(DATABASE() AS CHAR)"  # a cluster's servers are all the same
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self._dialect: Dialect = mysql.dialect()
         quote = self._dialect.identifier_preparer.format_table
         self._keys, self._schema = quote(tables.keys), quote(tables.schema)
-        self._newest = len(tables.steps())
-        self._most_bytes = _MOST_BYTES
         self._columns = ", ".join(self._names(COLUMNS))
-        self._packing = Packing(tables)
+        self._packing = Packing(
+            {f"`{name}`": tables.keys.c[name] for name in ("type", "scope", "key", *COLUMNS)}
+        )
         self._oldest = f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1)"
-        self._saving = MySQLSaving(self._keys, self._oldest)
-        self.owners = MySQLOwners(tables, self._keys, quote(tables.owners), self._oldest)
+        self._locked = locked = Locked()
+        self._saving = MySQLSaving(tables, self._keys, self._oldest, locked)
+        self.owners = MySQLOwners(tables, self._keys, quote(tables.owners), self._oldest, locked)
 
     def _names(self, columns: Sequence[str]) -> list[str]:
         return [f"`{name}`" for name in columns]
@@ -79,9 +83,10 @@ class MySQL:
                 "the server takes no writes (read_only): it is a replica; name the primary in the "
                 "url"
             )
-        self._most_bytes = self.owners.most_bytes = int(most_bytes)
+        self.owners.most_bytes = int(most_bytes)
+        self._locked.waits = not is_mariadb
         yield Query(_ISOLATION)
-        yield Query(_SETTINGS.format(wait=0 if is_mariadb else 1))
+        yield Query(_SETTINGS + (_OF_MARIADB if is_mariadb else _OF_MYSQL))
         answer = yield Query("SELECT SLEEP(0.001), SYSDATE(6) > NOW(6)")
         if not answer.rows[0][1]:
             raise BackendError(
@@ -110,17 +115,17 @@ class MySQL:
         found: dict[Place, Row | str] = {}
         clock = 0, 0
         for packed in answer.rows:
-            (*times, still_for, revision), place, values = self._packing.read(packed)
-            if still_for is None or still_for > self._newest:
-                usable(self.tables, None if still_for is None else (still_for, still_for))
+            (*times, oldest, revision), row = self._packing.read(packed)
+            check_oldest(self.tables, oldest)
             clock = times[0] or 0, times[1] or 0
-            if place[0] is None:
+            type, scope, key, *values = row
+            if key is None:
                 break
+            place = type, scope, key
             try:
-                row: Row | str = read_row(place[2].decode(), values, revision, clock)
+                found[place] = read_row(key.decode(), values, revision, clock)
             except ValueError as error:
-                row = str(error)
-            found[place] = row
+                found[place] = str(error)
         for place in places:
             if place not in found:
                 found[place] = read_row("", (), None, clock)
@@ -130,12 +135,20 @@ class MySQL:
         self, writes: Sequence[operations.Write], now: int | None
     ) -> Talk[dict[int, operations.Outcome]]:
         clock = ms("SYSDATE(6)") if now is None else str(now // 1000)
-        writes = [write for write in writes if self._saving.holds(write)]
-        statements = self._saving.statements(writes, clock, self._newest) if writes else []
+        if len(writes) > 1:
+            writes = [write for write in writes if self._saving.holds(write)]
+        statements = self._saving.statements(writes, clock, self.tables.newest) if writes else []
         if not writes or self._is_too_large(statements):
             return {}
         answer = yield from self._in_transaction(statements)
         return self._saving.outcomes(answer.rows)
+
+    def claim(
+        self, place: Place, acquire: operations.Acquire, now: int | None
+    ) -> Talk[Mapping[Place, Row | str]]:
+        """No UPDATE says what it left, here: it would be no quicker than to read it first."""
+        yield from ()
+        return {}
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
         in_time = f"{ms('SYSDATE(6)') if now is None else now // 1000} < "
@@ -158,7 +171,7 @@ class MySQL:
         return done
 
     def _is_too_large(self, statements: Sequence[str]) -> bool:
-        return sum(map(len, statements)) + 1024 > self._most_bytes
+        return sum(map(len, statements)) + 1024 > self.owners.most_bytes
 
     def _in_transaction(self, statements: Sequence[str]) -> Talk[Answer]:
         """What they come to, all in one packet; one that is left out has changed no row."""
@@ -171,7 +184,7 @@ class MySQL:
                 counts += more
             except ServerError as error:
                 counts += error.counts
-                if error.code not in _LEFT_OUT or len(counts) == len(todo) - 1:
+                if error.code not in error_numbers.LEFT_OUT or len(counts) == len(todo) - 1:
                     yield Query("ROLLBACK")
                     raise
                 counts.append(0)  # this row is left out; the others are yet to be written
@@ -187,9 +200,10 @@ class MySQL:
                 f"INSERT INTO {self._keys} ({', '.join(KEY)}, revision, {self._columns}) "
                 f"SELECT {', '.join(map(literal, values))} FROM DUAL WHERE {in_time}"
             )
-        still = f"{at(change.place)} AND revision = {row.revision} AND {in_time}"
+        rows, here = self._locked.pass_by(self._keys, at(change.place))
+        still = f"{here} AND revision = {row.revision} AND {in_time}"
         if key is None:
-            return f"DELETE FROM {self._keys} WHERE {still}"
+            return f"DELETE {self._keys} FROM {rows} WHERE {still}"
         groups = changed(old, key) | (DUE if change.due != row.due else 0)
         values = values_of(key, change.due, groups)
         sets = [
@@ -197,8 +211,7 @@ class MySQL:
             for name, value in zip(self._names(columns_of(groups)), values, strict=True)
         ]
         return (
-            f"UPDATE {self._keys} SET {', '.join([f'revision = {change.revision}', *sets])} "
-            f"WHERE {still}"
+            f"UPDATE {rows} SET {', '.join([f'revision = {change.revision}', *sets])} WHERE {still}"
         )
 
     # The store as a whole --------------------------------------------------------
@@ -225,7 +238,7 @@ class MySQL:
             )
             rows += answer.rows
         read = map(self._packing.read, rows)
-        return [(now, *place, values) for (now,), place, values in read]
+        return [(now, *values[:3], values[3:]) for (now,), values in read]
 
     def due(self, limit: int, now: int | None) -> Talk[Sequence[Place]]:
         by = ms("NOW(6)") if now is None else str(now // 1000)
@@ -250,19 +263,30 @@ class MySQL:
     def migrate(self, *, create: bool) -> Talk[None]:
         """Each statement is committed by itself, here: what another process, or one that died
         over it, has done of a step is done."""
-        tables, newest = self.tables, len(self.tables.steps())
+        tables, newest = self.tables, self.tables.newest
         version = yield from self._version(complete=not create)
         if version < newest and not create:
             raise refuse_to_create(tables, version)
         for step in range(version, newest):
             for ddl in tables.steps()[step]:
-                try:
-                    yield Query(str(ddl.compile(dialect=self._dialect)))
-                except ServerError as error:
-                    if error.code not in error_numbers.DONE_BY_ANOTHER:
-                        raise
+                yield from self._define(str(ddl.compile(dialect=self._dialect)))
             yield from self._note(step + 1)
         yield from self._check_columns()
+
+    def _define(self, statement: str) -> Talk[None]:
+        """The server itself may have a new table locked for a moment: then it is asked again."""
+        pace = Pace()
+        while True:
+            try:
+                yield Query(statement)
+            except ServerError as error:
+                if error.code in error_numbers.DONE_BY_ANOTHER:
+                    return
+                if error.code != error_numbers.LOCKED or pace.is_over():
+                    raise
+            else:
+                return
+            yield from pace.rest()
 
     def _version(self, *, complete: bool) -> Talk[int]:
         """The version of the tables; 0 if there are none, or unless ``complete``, not yet."""
@@ -283,8 +307,8 @@ class MySQL:
             found = answer.rows[0] if answer.rows else None
             if found is None and complete:  # made by other means than ours
                 yield from self._check_columns()
-                yield from self._note(self._newest)
-                return self._newest
+                yield from self._note(self.tables.newest)
+                return self.tables.newest
         return 0 if found is None and not complete else usable(self.tables, found)
 
     def _note(self, version: int) -> Talk[None]:

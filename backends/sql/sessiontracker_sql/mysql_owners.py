@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from . import error_numbers
 from .literals import KEY, at, literal, ms, us
+from .mysql_locked import Locked
 from .owned import OWNER_COLUMNS
 from .owners import OwnerChange, OwnerPlace, OwnerRows, collect
+from .packing import Packing
 from .rows import COLUMNS
 from .schema import Tables
 from .talk import Query, ServerError, Talk
-from .versions import usable
+from .versions import check_oldest
 
 __all__ = ["MySQLOwners"]
 
 _PLACE = KEY[:2]
-# Somebody has it locked, or has made it.
-_LEFT_OUT = {error_numbers.LOCKED, error_numbers.DUPLICATE}
 
 
 class MySQLOwners:
@@ -29,10 +29,15 @@ class MySQLOwners:
     most_bytes = 16 * 1024 * 1024
     """What the server takes in one packet."""
 
-    def __init__(self, tables: Tables, keys: str, owners: str, oldest: str) -> None:
-        self._tables = tables
-        self._newest = len(tables.steps())
+    def __init__(self, tables: Tables, keys: str, owners: str, oldest: str, locked: Locked) -> None:
+        self._tables, self._locked = tables, locked
         self._keys, self._owners, self._oldest = keys, owners, oldest
+        own, each = tables.owners.c, tables.keys.c
+        self._packing = Packing(
+            {f"g.`{name}`": own[name] for name in ("type", "scope")}
+            | {f"o.`{name}`": own[name] for name in OWNER_COLUMNS}
+            | {f"k.`{name}`": each[name] for name in ("key", *COLUMNS)}
+        )
 
     def load(
         self, wanted: Mapping[OwnerPlace, Sequence[bytes] | None], now: int | None
@@ -44,10 +49,11 @@ class MySQLOwners:
             if not places:
                 continue
             answer = yield Query(self._loading(places, names, now))
-            for before, after, oldest, type, scope, revision, *values in answer.rows:
-                if oldest is None or oldest > self._newest:
-                    usable(self._tables, oldest and (oldest, oldest))
-                collect(found, (type, scope), revision, (before, after), values)
+            for packed in answer.rows:
+                (*times, oldest, revision), row = self._packing.read(packed)
+                check_oldest(self._tables, oldest)
+                clock = times[0] or 0, times[1] or 0
+                collect(found, (row[0], row[1]), revision, clock, row[2:])
         return found
 
     def _loading(
@@ -55,8 +61,6 @@ class MySQLOwners:
     ) -> str:
         # NOW is when the statement began, before its snapshot was taken.
         before, after = (us("NOW(6)"), us("SYSDATE(6)")) if now is None else (str(now), str(now))
-        owner_columns = ", ".join(f"o.`{name}`" for name in OWNER_COLUMNS)
-        key_columns = ", ".join(f"k.`{name}`" for name in COLUMNS)
         given = " UNION ALL ".join(
             "SELECT "
             + ", ".join(
@@ -66,8 +70,7 @@ class MySQLOwners:
         )
         here = " AND ".join(f"k.{name} = g.{name}" for name in names)
         return (
-            f"SELECT {before}, {after}, {self._oldest}, "
-            f"g.`type`, g.`scope`, o.revision, {owner_columns}, k.`key`, {key_columns} "
+            f"SELECT {self._packing.select([before, after, self._oldest, 'o.revision'])} "
             f"FROM ({given}) g "
             f"LEFT JOIN {self._owners} o ON o.`type` = g.`type` AND o.`scope` = g.`scope` "
             f"LEFT JOIN {self._keys} k ON {here}"
@@ -83,7 +86,7 @@ class MySQLOwners:
             answer = yield Query(packet)
         except ServerError as error:
             yield Query("ROLLBACK")
-            if error.code in _LEFT_OUT:
+            if error.code in error_numbers.LEFT_OUT:
                 return set()
             raise
         return {change.revision} if answer.counts[1] == 1 else set()
@@ -101,9 +104,10 @@ class MySQLOwners:
                 f"`{name}` = {literal(value)}"
                 for name, value in zip(OWNER_COLUMNS, values, strict=True)
             )
+            rows, there = self._locked.pass_by(self._owners, here, _PLACE)
             yield (
-                f"UPDATE {self._owners} SET revision = {change.revision}, {sets} "
-                f"WHERE {here} AND revision = {change.before} AND {in_time}"
+                f"UPDATE {rows} SET revision = {change.revision}, {sets} "
+                f"WHERE {there} AND revision = {change.before} AND {in_time}"
             )
         # The rest is only if that was.
         done = (

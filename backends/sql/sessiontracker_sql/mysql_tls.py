@@ -24,7 +24,7 @@ def tls_context(where: str, query: Mapping[str, Any]) -> ssl.SSLContext | None:
         )
         if "ssl_cert" in query:
             context.load_cert_chain(query["ssl_cert"], query.get("ssl_key"))
-    except OSError as error:  # ssl's own errors are some
+    except (OSError, TypeError, ValueError) as error:  # of ssl, or of what is no path
         raise ConfigurationError(
             f"{where}: a certificate or key cannot be used ({error}): correct ssl_ca, ssl_cert or "
             "ssl_key"

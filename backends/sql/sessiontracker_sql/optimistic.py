@@ -12,13 +12,14 @@ so nothing may have lapsed between the two, and it is written only if nothing ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from sessiontracker.backend import BackendError, machine, new_id, operations, state
 
+from .pending import Pending, Steps
 from .rows import decode
 
 __all__ = [
@@ -35,8 +36,9 @@ __all__ = [
 ]
 
 _apply = machine.apply
-LATEST = 1_000
-"""How long, in ms, a decision may take to be written."""
+LATEST = 2_000
+"""How long, in ms, a decision may take to be written: MySQL waits for a second where somebody is
+about to write a new row, and its neighbours are written after it."""
 
 Place = tuple[bytes, bytes, bytes]
 """The primary key of a row."""
@@ -72,6 +74,17 @@ class Change(NamedTuple):
     def old(self) -> state.Key | None:
         """The key as it was read."""
         return next(iter(self.row.slot.keys.values()), None)
+
+    @property
+    def wakes(self) -> Sequence[int]:
+        return (self.wake,) if self.wake else ()
+
+    @property
+    def weight(self) -> int:
+        if self.key is None:
+            return 0
+        records = (self.key.active, self.key.finished)
+        return sum(len(record.payload) for record in records if record is not None)
 
 
 def read_row(name: str, values: Sequence[Any], revision: int | None, clock: tuple[int, int]) -> Row:
@@ -110,18 +123,13 @@ def change_of(place: Place, name: str, row: Row, after: state.Slot, due: int) ->
     return Change(place, row, after.keys.get(name), due, new_id(), until, wake)
 
 
-class _Steps:
+class _Steps(Steps):
     """The steps of a batch on one key, in order."""
 
-    __slots__ = ("address", "asked", "change", "outcomes", "place", "tries")
-
     def __init__(self, address: operations.Address, place: Place) -> None:
+        super().__init__()
         self.address = address
         self.place = place
-        self.asked: list[tuple[int, operations.Operation]] = []
-        self.outcomes: list[operations.Outcome] = []
-        self.change: Change | None = None
-        self.tries = 0
 
     def decide(self, row: Row) -> Change | None:
         """Have the machine take the steps from ``row`` on; what that changed, if it did."""
@@ -139,20 +147,17 @@ class _Steps:
                     BackendError(f"{type(operation).__name__} failed: {error!r}")
                 )
             self.outcomes.append(outcome)
-        self.change = None
-        if slot is not row.slot:
-            # Only ever sooner, see the schema.
-            due = min(state.due(slot), row.due)
-            self.change = change_of(self.place, self.address.key, row, slot, due)
-        return self.change
+        if slot is row.slot or slot == row.slot:
+            return None
+        due = min(state.due(slot), row.due)  # only ever sooner, see the schema
+        return change_of(self.place, self.address.key, row, slot, due)
 
 
-class Batch:
+class Batch(Pending[Place, _Steps]):
     """Steps by key, and what has come of them so far."""
 
     def __init__(self, steps: Sequence[operations.Operation]) -> None:
-        self.outcomes: list[operations.Outcome | None] = [None] * len(steps)
-        self._open: dict[Place, _Steps] = {}
+        super().__init__(len(steps))
         by_address: dict[operations.Address, _Steps] = {}
         for index, operation in enumerate(steps):
             address = operation.address
@@ -198,24 +203,6 @@ class Batch:
             else:
                 changes.append(change)
         return changes
-
-    def written(self, changes: Iterable[Change], done: Collection[int]) -> None:
-        """Of ``changes``, those whose revision is in ``done`` were written."""
-        for change in changes:
-            if change.revision in done:
-                self._close(change.place)
-            else:
-                self._open[change.place].tries += 1
-
-    def give_up(self, places: Iterable[Place], outcome: operations.Outcome) -> None:
-        """The steps at ``places`` come to ``outcome``."""
-        for place in list(places):
-            self._close(place, outcome)
-
-    def _close(self, place: Place, outcome: operations.Outcome | None = None) -> None:
-        steps = self._open.pop(place)
-        for at, (index, _) in enumerate(steps.asked):
-            self.outcomes[index] = steps.outcomes[at] if outcome is None else outcome
 
 
 def place_of(address: operations.Address) -> Place:

@@ -11,7 +11,13 @@ from msgspec import Struct
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sessiontracker.backend import BackendOptions, ConfigurationError, mask, parse_duration
+from sessiontracker.backend import (
+    BackendOptions,
+    ConfigurationError,
+    parse_duration,
+    parse_path,
+    shown,
+)
 
 __all__ = [
     "Options",
@@ -21,6 +27,7 @@ __all__ = [
     "check_timeout",
 ]
 
+_TIMEOUT = 2.0  # s
 _SYNCHRONOUS = ("off", "normal", "full", "extra")
 _KNOWN = ("timeout", "synchronous", "table_prefix", "create_tables", "clock")
 
@@ -37,11 +44,16 @@ class Options(Struct, frozen=True, kw_only=True):
     """
 
     path: Path
-    timeout: float = 2.0
+    timeout: float = _TIMEOUT
     synchronous: str = "normal"
     table_prefix: str = "sessiontracker_"
     create_tables: bool = True
     clock: Callable[[], int] = _now
+
+    @property
+    def opening(self) -> float:
+        """For how many seconds others may keep it locked while the tables are made."""
+        return max(self.timeout, _TIMEOUT)
 
     @classmethod
     def of(cls, given: BackendOptions) -> Options:
@@ -58,6 +70,7 @@ class Options(Struct, frozen=True, kw_only=True):
         for name, check in _CHECKS.items():
             if name in settings:
                 settings[name] = check(f"{where}.{name}", settings[name])
+        settings["timeout"] = given.patience(settings.get("timeout"), _TIMEOUT)
         return cls(path=path, **settings)
 
 
@@ -68,9 +81,9 @@ def _url(where: str, text: str | None) -> URL:
         )
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # of its port
         raise ConfigurationError(
-            f'{where}.url: {mask(text)!r} is no URL of a database: write one like "sqlite:///sessions.db"'
+            f'{where}.url: {shown(text)} is no URL of a database: write one like "sqlite:///sessions.db"'
         ) from None
     if url.get_backend_name() != "sqlite":
         raise ConfigurationError(
@@ -83,17 +96,17 @@ def _url(where: str, text: str | None) -> URL:
 
 
 def _path(where: str, url: URL) -> Path:
-    if url.host:
+    if url.host or url.username is not None:
         raise ConfigurationError(
-            f"{where}.url: a file's URL has three slashes, or four before an absolute path: "
-            f'"sqlite:///{"/".join(filter(None, (url.host, url.database)))}"'
+            f"{where}.url: a file's URL has three slashes, or four before an absolute path, and "
+            'no user: "sqlite:///sessions.db"'
         )
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise ConfigurationError(
             f'{where}.url: name a file, as in "sqlite:///sessions.db"; for sessions in memory '
             'write use = "memory" and no url'
         )
-    return Path(url.database).expanduser().absolute()
+    return parse_path(url.database, path=f"{where}.url").absolute()
 
 
 # Each option -----------------------------------------------------------------
@@ -102,7 +115,7 @@ def _path(where: str, url: URL) -> Path:
 def check_timeout(where: str, value: object) -> float:
     ms = parse_duration(float(value) if _is_number(value) else value, path=where)
     if not ms:
-        raise ConfigurationError(f'{where}: {value!r} leaves no time: write one like "5s"')
+        raise ConfigurationError(f'{where}: {shown(value)} leaves no time: write one like "5s"')
     return ms / 1000
 
 
@@ -113,14 +126,15 @@ def _is_number(value: object) -> TypeGuard[str]:
 
 def _synchronous(where: str, value: object) -> str:
     if not isinstance(value, str) or value.lower() not in _SYNCHRONOUS:
-        raise ConfigurationError(f"{where}: {value!r} is none of {', '.join(_SYNCHRONOUS)}")
+        raise ConfigurationError(f"{where}: {shown(value)} is none of {', '.join(_SYNCHRONOUS)}")
     return value.lower()
 
 
 def check_table_prefix(where: str, value: object) -> str:
     if not isinstance(value, str) or not value.isidentifier() or not value.isascii():
         raise ConfigurationError(
-            f'{where}: {value!r} cannot begin a table\'s name: write one like "sessiontracker_"'
+            f"{where}: {shown(value)} cannot begin a table's name: write one like "
+            '"sessiontracker_"'
         )
     return value
 
@@ -129,7 +143,7 @@ def check_create_tables(where: str, value: object) -> bool:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if not isinstance(value, bool):
-        raise ConfigurationError(f"{where}: {value!r} is neither true nor false")
+        raise ConfigurationError(f"{where}: {shown(value)} is neither true nor false")
     return value
 
 

@@ -9,7 +9,7 @@ well looks at all of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from sessiontracker.backend import BackendError, machine, new_id, operations, st
 from .known import NO_ROW, Stored
 from .optimistic import LATEST, lapse_of
 from .owned import OWNER_COLUMNS, Owner, decode_owner, owner_values
+from .pending import Pending, Steps
 from .rows import ALL, decode, values_of
 
 __all__ = [
@@ -63,6 +64,11 @@ class OwnerChange(NamedTuple):
     puts: list[tuple[bytes, list[Any]]]
     gone: list[bytes]
     wakes: list[int]
+
+    @property
+    def weight(self) -> int:
+        rows = [self.values or [], *(values for _, values in self.puts)]
+        return sum(len(value) for row in rows for value in row if isinstance(value, bytes))
 
 
 def owner_of(address: operations.Address, rows: OwnerRows, names: Iterable[str] | None) -> Owner:
@@ -144,15 +150,13 @@ def change_of(
     return OwnerChange(place, rows.revision, new_id(), until, values, puts, gone, wakes)
 
 
-class _Steps:
+class _Steps(Steps):
     """The steps of a batch on one owner, in order."""
 
     def __init__(self, address: operations.Address, place: OwnerPlace) -> None:
+        super().__init__()
         self.address = address
         self.place = place
-        self.asked: list[tuple[int, operations.Operation]] = []
-        self.outcomes: list[operations.Outcome] = []
-        self.tries = 0
 
     @property
     def names(self) -> list[str] | None:
@@ -167,7 +171,7 @@ class _Steps:
         before = owner.slot
         for _, operation in self.asked:
             self.outcomes.append(self._decide(owner, operation, rows))
-        return owner.slot is not before
+        return owner.slot is not before and owner.slot != before
 
     def _decide(
         self, owner: Owner, operation: operations.Operation, rows: OwnerRows
@@ -187,12 +191,11 @@ class _Steps:
         return outcome
 
 
-class OwnerBatch:
+class OwnerBatch(Pending[OwnerPlace, _Steps]):
     """Steps by owner, and what has come of them so far."""
 
     def __init__(self, steps: Sequence[operations.Operation]) -> None:
-        self.outcomes: list[operations.Outcome | None] = [None] * len(steps)
-        self._open: dict[OwnerPlace, _Steps] = {}
+        super().__init__(len(steps))
         for index, operation in enumerate(steps):
             address = operation.address.slot
             try:
@@ -232,21 +235,3 @@ class OwnerBatch:
             else:
                 self._close(place)
         return changes
-
-    def written(self, changes: Iterable[OwnerChange], done: Collection[int]) -> None:
-        """Of ``changes``, those whose revision is in ``done`` were written."""
-        for change in changes:
-            if change.revision in done:
-                self._close(change.place)
-            else:
-                self._open[change.place].tries += 1
-
-    def give_up(self, places: Iterable[OwnerPlace], outcome: operations.Outcome) -> None:
-        """The steps at ``places`` come to ``outcome``."""
-        for place in list(places):
-            self._close(place, outcome)
-
-    def _close(self, place: OwnerPlace, outcome: operations.Outcome | None = None) -> None:
-        steps = self._open.pop(place)
-        for at, (index, _) in enumerate(steps.asked):
-            self.outcomes[index] = steps.outcomes[at] if outcome is None else outcome

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from sessiontracker.backend import (
     AsyncBackend,
-    AsyncThreadedBackend,
     Backend,
     BackendOptions,
     Capability,
     LockingPlugin,
     StoragePlugin,
-    ThreadedBackend,
     hookimpl,
 )
 
@@ -21,6 +19,7 @@ from .options import Options
 from .server_options import ServerOptions, kind_of, need_driver
 from .servers import server_of
 from .sqlite import SQLiteStore
+from .sqlite_backends import AsyncSQLiteBackend, SQLiteBackend
 
 __all__ = ["sessiontracker_locking", "sessiontracker_storage"]
 
@@ -38,7 +37,7 @@ _CAPABILITIES = frozenset(
 
 def _open_async(options: BackendOptions) -> AsyncBackend:
     if kind_of(options) is None:
-        return AsyncThreadedBackend(SQLiteStore(Options.of(options)))
+        return AsyncSQLiteBackend(SQLiteStore(Options.of(options)))
     on_server = ServerOptions.of(options)
     need_driver(on_server, asynchronous=True)
     return AsyncServerBackend(server_of(on_server), on_server)
@@ -46,7 +45,7 @@ def _open_async(options: BackendOptions) -> AsyncBackend:
 
 def _open_sync(options: BackendOptions) -> Backend:
     if kind_of(options) is None:
-        return ThreadedBackend(SQLiteStore(Options.of(options)))
+        return SQLiteBackend(SQLiteStore(Options.of(options)))
     on_server = ServerOptions.of(options)
     need_driver(on_server, asynchronous=False)
     return ServerBackend(server_of(on_server), on_server)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Dialect, LargeBinary
+from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql
 
-from sessiontracker.backend import BackendError, operations, state
+from sessiontracker.backend import BackendError, new_id, operations, state
 
 from . import sqlstates
+from .given import LIMITS_WAITING, arguments, quoted, rows_given, type_of
 from .optimistic import Change, Place, Row, read_row
 from .postgresql_owners import PostgreSQLOwners
 from .rows import (
@@ -32,12 +33,12 @@ from .rows import (
 from .saving import PostgreSQLSaving
 from .schema import Tables
 from .talk import Query, ServerError, Talk
-from .versions import check_columns, refuse_to_create, usable
+from .versions import check_columns, check_oldest, refuse_to_create, usable
 
 __all__ = ["PostgreSQL"]
 
 _OLDEST = 130_000
-_LOCK_TIMEOUT = "100ms"
+_LONGEST_NAME = 63  # bytes
 
 # What a plan that was made while a table was small must not turn to, as long as it is kept;
 # and what the administrator's defaults may have set to something else.
@@ -47,13 +48,17 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
+    "idle_in_transaction_session_timeout": "0",
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",
     "statement_timeout": "0",
+    "transaction_timeout": "0",
 }
+_SINCE = {"transaction_timeout": 170_000}
 
 
 _PLACES = "unnest($1::bytea[], $2::bytea[], $3::bytea[]) AS g(type, scope, key)"
+_KEY = {"type": "bytea", "scope": "bytea", "key": "bytea"}
 _HERE = "k.type = g.type AND k.scope = g.scope AND k.key = g.key"
 
 
@@ -72,11 +77,17 @@ class PostgreSQL:
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
-        self._dialect: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        # With "named", a percent sign is one, and not doubled.
+        self._dialect: Dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
         quote = self._dialect.identifier_preparer.format_table
         self._keys, self._schema = quote(tables.keys), quote(tables.schema)
-        self._newest = len(tables.steps())
-        self.channel = f"{tables.keys.fullname}_wake"[-63:]
+        self.identity = (
+            "concat_ws('/', current_database(), "
+            "extract(epoch FROM pg_postmaster_start_time())::text, "
+            f"to_regclass({quoted(self._keys)})::oid::text)"
+        )
+        name = f"{tables.keys.fullname}_wake".encode()
+        self.channel = name[-_LONGEST_NAME:].decode(errors="ignore")
         oldest = f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1)"
         self._saving = PostgreSQLSaving(self._keys, _ms("clock_timestamp()"), oldest)
         # `now()` is when the transaction began, before its snapshot was taken.
@@ -93,14 +104,15 @@ class PostgreSQL:
             _ms("clock_timestamp()"),
             self.channel,
         )
-        self._load = self._loading(COLUMNS)
         bare = [
             f"CASE WHEN k.{name} IS NULL THEN NULL ELSE ''::bytea END"
             if _is_payload(name)
             else name
             for name in COLUMNS
         ]
-        self._load_bare = self._loading(bare)
+        self._load = {alone: self._loading(COLUMNS, alone=alone) for alone in (False, True)}
+        self._load_bare = {alone: self._loading(bare, alone=alone) for alone in (False, True)}
+        self._claim = self._claiming(oldest)
         self._writes: dict[_Shape, str] = {}
         self._page = (
             f"SELECT {_us('now()')}, type, scope, key, {', '.join(COLUMNS)} FROM {self._keys} "
@@ -142,7 +154,9 @@ class PostgreSQL:
         direct = bool(process == own)
         if direct:
             settings = ", ".join(
-                f"set_config('{name}', '{value}', false)" for name, value in _SETTINGS.items()
+                f"set_config('{name}', '{value}', false)"
+                for name, value in _SETTINGS.items()
+                if version >= _SINCE.get(name, _OLDEST)
             )
             yield Query(f"SELECT {settings}")
         return direct
@@ -156,13 +170,11 @@ class PostgreSQL:
     def load(
         self, places: Sequence[Place], now: int | None, *, payloads: bool = True
     ) -> Talk[Mapping[Place, Row | str]]:
-        text = self._load if payloads else self._load_bare
-        types, scopes, keys = zip(*places, strict=True)
-        answer = yield Query(text, (now, types, scopes, keys))
+        texts = self._load if payloads else self._load_bare
+        answer = yield Query(texts[len(places) == 1], (now, *arguments(places)))
         found: dict[Place, Row | str] = {}
         for n, oldest, before, after, revision, *values in answer.rows:
-            if oldest is None or oldest > self._newest:
-                usable(self.tables, oldest and (oldest, oldest))
+            check_oldest(self.tables, oldest)
             place = places[n - 1]
             try:
                 found[place] = read_row(place[2].decode(), values, revision, (before, after))
@@ -170,20 +182,59 @@ class PostgreSQL:
                 found[place] = str(error)
         return found
 
-    def _loading(self, columns: Sequence[str]) -> str:
+    def _loading(self, columns: Sequence[str], *, alone: bool) -> str:
+        given = rows_given(_KEY, 2, alone=alone, numbered=True)
         return (
             f"WITH clock AS MATERIALIZED ({self._clock}) "
             f"SELECT g.n, c.oldest, c.before, c.after, k.revision, {', '.join(columns)} "
-            "FROM clock c CROSS JOIN unnest($2::bytea[], $3::bytea[], $4::bytea[]) "
-            "WITH ORDINALITY AS g(type, scope, key, n) "
-            f"LEFT JOIN {self._keys} k "
-            f"ON {_HERE}"
+            f"FROM clock c CROSS JOIN ({given}) g LEFT JOIN {self._keys} k ON {_HERE}"
         )
 
     def save(
         self, writes: Sequence[operations.Write], now: int | None
     ) -> Talk[dict[int, operations.Outcome]]:
-        return self._saving.save(writes, now, self._newest)
+        return self._saving.save(writes, now, self.tables.newest)
+
+    def claim(
+        self, place: Place, acquire: operations.Acquire, now: int | None
+    ) -> Talk[Mapping[Place, Row | str]]:
+        holder = acquire.holder.encode()
+        given = (acquire.ticket, new_id(), acquire.lease, holder, acquire.keep, self.tables.newest)
+        with_session = acquire.read or acquire.start is not None
+        answer = yield Query(self._claim, (now, *place, *given, with_session))
+        found: dict[Place, Row | str] = {}
+        for after, revision, *values in answer.rows:
+            try:
+                found[place] = read_row(place[2].decode(), values, revision, (after, after))
+            except ValueError as error:
+                found[place] = str(error)
+        return found
+
+    def _claiming(self, oldest: str) -> str:
+        token = "greatest(k.lock_token + 1, g.now)"
+        sets = {
+            "revision": "$6::bigint",
+            "lease_token": token,
+            "lease_until": "g.now / 1000 + $7::bigint",
+            "lease_holder": "$8::bytea",
+            "lock_token": token,
+            "lock_kept": "g.now / 1000 + $7::bigint + $9::bigint",
+        }
+        return (
+            f"WITH locked AS MATERIALIZED (SELECT k.ctid AS place FROM {self._keys} k "
+            "WHERE k.type = $2::bytea AND k.scope = $3::bytea AND k.key = $4::bytea "
+            "AND k.lease_ticket = $5::bigint AND k.lease_token = 0 AND k.lock_token IS NOT NULL "
+            f"AND k.lock_released <> $5::bigint AND {oldest} <= $10::bigint "
+            "FOR UPDATE SKIP LOCKED), "
+            # The clock after it was locked
+            f"timed AS MATERIALIZED (SELECT place, coalesce($1::bigint, {_us('clock_timestamp()')})"
+            f" AS now FROM locked) UPDATE {self._keys} k "
+            f"SET {', '.join(f'{name} = {value}' for name, value in sets.items())} "
+            "FROM timed g WHERE k.ctid = g.place AND g.now / 1000 < k.lease_until "
+            # Without the session that is asked for, the claim is given up, and not taken
+            "AND (NOT $11::boolean OR g.now / 1000 < k.active_expires) "
+            f"RETURNING g.now, k.revision, {', '.join(f'k.{name}' for name in COLUMNS)}"
+        )
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
         shape = _shape_of(changes)
@@ -191,7 +242,7 @@ class PostgreSQL:
         if text is None:
             text = self._writes[shape] = self._writing(shape)
         size = len(columns_of(shape.groups))
-        given = zip(*(_given(each, shape, size) for each in changes), strict=True)
+        given = arguments([_given(each, shape, size) for each in changes])
         answer = yield Query(text, (now, *given))
         return {row[0] for row in answer.rows}
 
@@ -199,16 +250,14 @@ class PostgreSQL:
         """Rows that are as they were read are locked, unless somebody else has them locked, and
         then written; what would have to wait is left out."""
         columns = columns_of(shape.groups)
-        given = {"type": "bytea", "scope": "bytea", "key": "bytea"}
-        given |= dict.fromkeys(("before", "revision", "until"), "bigint")
+        given = _KEY | dict.fromkeys(("before", "revision", "until"), "bigint")
         if shape.wakes:
             given["wake"] = "bigint"
         if not shape.is_plain:
             given["gone"] = "boolean"
         if shape.keeps:
             given |= dict.fromkeys(("new_active", "new_finished"), "boolean")
-        given |= {name: _type_of(self.tables, name) for name in columns}
-        arrays = ", ".join(f"${n}::{type}[]" for n, type in enumerate(given.values(), 2))
+        given |= {name: type_of(self.tables.keys, name) for name in columns}
         in_time = f"coalesce($1::bigint / 1000, {_ms('clock_timestamp()')}) < g.until"
         sets = ", ".join(
             f"{name} = {_new(name) if shape.keeps else f'g.{name}'}"
@@ -216,10 +265,8 @@ class PostgreSQL:
         )
         gone = "TRUE" if shape.is_plain else "NOT g.gone"
         all_names = ("type", "scope", "key", "revision", *columns)
-        # A new row whose key a transaction has that is still open would wait for its end.
-        lock_timeout = f"(SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true)) <> ''"
         parts = {
-            "given": f"SELECT * FROM unnest({arrays}) AS g({', '.join(given)})",
+            "given": rows_given(given, 2, alone=shape.alone),
             "locked": (
                 f"SELECT k.ctid AS place, g.* FROM given g JOIN {self._keys} k ON {_HERE} "
                 "WHERE k.revision = g.before FOR UPDATE OF k SKIP LOCKED"
@@ -237,7 +284,7 @@ class PostgreSQL:
             parts["inserted"] = (
                 f"INSERT INTO {self._keys} ({', '.join(all_names)}) "
                 f"SELECT {', '.join(f'g.{name}' for name in all_names)} FROM given g "
-                f"WHERE g.before IS NULL AND {lock_timeout} AND {in_time} "
+                f"WHERE g.before IS NULL AND {LIMITS_WAITING} AND {in_time} "
                 "ORDER BY g.type, g.scope, g.key ON CONFLICT DO NOTHING RETURNING revision"
             )
         texts = [f"{name} AS MATERIALIZED ({text})" for name, text in parts.items()]
@@ -245,7 +292,7 @@ class PostgreSQL:
         if shape.wakes:
             done = (
                 "SELECT g.revision, CASE WHEN g.wake <> 0 "
-                f"THEN pg_notify('{self.channel}', g.wake::text)::text END "
+                f"THEN pg_notify({quoted(self.channel)}, g.wake::text)::text END "
                 f"FROM ({done}) d JOIN given g ON g.revision = d.revision"
             )
         return f"WITH {', '.join(texts)} {done}"
@@ -274,7 +321,7 @@ class PostgreSQL:
 
     def migrate(self, *, create: bool) -> Talk[None]:
         """One transaction a step: of two who begin at once, one finds that it was done."""
-        tables, newest = self.tables, len(self.tables.steps())
+        tables, newest = self.tables, self.tables.newest
         for _ in range(newest + 10):
             version = yield from self._version()
             if version >= newest:
@@ -316,8 +363,8 @@ class PostgreSQL:
             )
             if not answer.rows:  # made by other means than ours
                 yield from self._check_columns()
-                yield from self._note(self._newest)
-                return self._newest
+                yield from self._note(self.tables.newest)
+                return self.tables.newest
             found = answer.rows[0]
         return usable(self.tables, found)
 
@@ -354,6 +401,7 @@ class _Shape(NamedTuple):
     is_plain: bool  # rows are updated: none is new, and none goes
     keeps: bool  # a payload that stays is not sent
     wakes: bool
+    alone: bool
 
 
 _WRITTEN, _STARTED, _LOCKED = BODY | SLIDE | DEED, ACTIVE | DEED, LEASE | QUEUE | LOCK
@@ -379,7 +427,7 @@ def _shape_of(changes: Sequence[Change]) -> _Shape:
             wakes = True
     room = next(room for room in _ROOMS if groups & ~room == 0) | due
     payloads = room & (BODY | FINISHED)
-    return _Shape(room, is_plain, payloads & ~common != 0, wakes)
+    return _Shape(room, is_plain, payloads & ~common != 0, wakes, len(changes) == 1)
 
 
 def _given(change: Change, shape: _Shape, size: int) -> list[Any]:
@@ -416,7 +464,3 @@ def _new(name: str) -> str:
         return f"g.{name}"
     place = name.removesuffix("_payload")
     return f"CASE WHEN g.new_{place} THEN g.{name} ELSE k.{name} END"
-
-
-def _type_of(tables: Tables, name: str) -> str:
-    return "bytea" if isinstance(tables.keys.c[name].type, LargeBinary) else "bigint"

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import LargeBinary
-
+from .given import LIMITS_WAITING, arguments, quoted, rows_given, type_of
 from .owned import OWNER_COLUMNS
 from .owners import OwnerChange, OwnerPlace, OwnerRows, collect
 from .rows import COLUMNS
 from .schema import Tables
 from .talk import Query, Talk
-from .versions import usable
+from .versions import check_oldest
 
 __all__ = ["PostgreSQLOwners"]
 
-_LOCK_TIMEOUT = "100ms"
+_PLACE, _KEY = ("type", "scope"), ("type", "scope", "key")
 
 
 class PostgreSQLOwners:
@@ -29,13 +28,15 @@ class PostgreSQLOwners:
         self, tables: Tables, keys: str, owners: str, clock: str, ms: str, channel: str
     ) -> None:
         self._tables = tables
-        self._newest = len(tables.steps())
         self._keys, self._owners = keys, owners
         self._clock = clock
         self._ms = ms
         self._channel = channel
-        self._load_all = self._loading("")
-        self._load_some = self._loading("AND k.key = w.key")
+        self._loads = {
+            (names, alone): self._loading(names, alone=alone)
+            for names in (_PLACE, _KEY)
+            for alone in (False, True)
+        }
         self._write = self._writing()
         self._due = (
             f"SELECT type, scope FROM {owners} WHERE due <= $1::bigint "
@@ -46,37 +47,30 @@ class PostgreSQLOwners:
         self, wanted: Mapping[OwnerPlace, Sequence[bytes] | None], now: int | None
     ) -> Talk[Mapping[OwnerPlace, OwnerRows | str]]:
         found: dict[OwnerPlace, OwnerRows | str] = {}
-        some = {place: keys for place, keys in wanted.items() if keys is not None}
-        for text, places in (
-            (self._load_all, [place for place in wanted if place not in some]),
-            (self._load_some, list(some)),
-        ):
+        every = [place for place, keys in wanted.items() if keys is None]
+        some = [(*place, key) for place, keys in wanted.items() for key in keys or ()]
+        for names, places in ((_PLACE, every), (_KEY, some)):
             if not places:
                 continue
-            types, scopes = zip(*places, strict=True)
-            given: list[Any] = [now, types, scopes]
-            if text is self._load_some:
-                each = [(n, key) for n, place in enumerate(places, 1) for key in some[place] or ()]
-                given += zip(*each, strict=True) if each else ((), ())
-            answer = yield Query(text, given)
+            text = self._loads[names, len(places) == 1]
+            answer = yield Query(text, (now, *arguments(places)))
             for n, oldest, before, after, revision, *values in answer.rows:
-                if oldest is None or oldest > self._newest:
-                    usable(self._tables, oldest and (oldest, oldest))
-                collect(found, places[n - 1], revision, (before, after), values)
+                check_oldest(self._tables, oldest)
+                type, scope = places[n - 1][:2]
+                collect(found, (type, scope), revision, (before, after), values)
         return found
 
-    def _loading(self, condition: str) -> str:
+    def _loading(self, names: Sequence[str], *, alone: bool) -> str:
+        given = rows_given(dict.fromkeys(names, "bytea"), 2, alone=alone, numbered=True)
         owner_columns = ", ".join(f"o.{name}" for name in OWNER_COLUMNS)
         key_columns = ", ".join(f"k.{name}" for name in COLUMNS)
-        some = "LEFT JOIN unnest($4::bigint[], $5::bytea[]) AS w(n, key) ON w.n = g.n "
+        here = " AND ".join(f"k.{name} = g.{name}" for name in names)
         return (
             f"WITH clock AS MATERIALIZED ({self._clock}) "
             f"SELECT g.n, c.oldest, c.before, c.after, o.revision, {owner_columns}, k.key, "
-            f"{key_columns} FROM clock c CROSS JOIN unnest($2::bytea[], $3::bytea[]) "
-            "WITH ORDINALITY AS g(type, scope, n) "
+            f"{key_columns} FROM clock c CROSS JOIN ({given}) g "
             f"LEFT JOIN {self._owners} o ON o.type = g.type AND o.scope = g.scope "
-            f"{some if condition else ''}"
-            f"LEFT JOIN {self._keys} k ON k.type = g.type AND k.scope = g.scope {condition}"
+            f"LEFT JOIN {self._keys} k ON {here}"
         )
 
     def write(self, changes: Sequence[OwnerChange], now: int | None) -> Talk[set[int]]:
@@ -105,22 +99,19 @@ class PostgreSQLOwners:
         written; then their keys, which nobody else writes meanwhile."""
         last = 1
 
-        def given(names: Mapping[str, str]) -> str:
+        def given(columns: Mapping[str, str]) -> str:
             nonlocal last
-            arrays = ", ".join(f"${n}::{type}[]" for n, type in enumerate(names.values(), last + 1))
-            last += len(names)
-            return f"SELECT * FROM unnest({arrays}) AS g({', '.join(names)})"
+            first, last = last + 1, last + len(columns)
+            return rows_given(columns, first, alone=False)
 
         place = {"type": "bytea", "scope": "bytea"}
         owners = {
             **place, "before": "bigint", "revision": "bigint", "until": "bigint", "gone": "boolean",
-            **{name: self._type(self._tables.owners, name) for name in OWNER_COLUMNS},
+            **{name: type_of(self._tables.owners, name) for name in OWNER_COLUMNS},
         }  # fmt: skip
         key = {"revision": "bigint", **place, "key": "bytea"}
-        puts = {**key, **{name: self._type(self._tables.keys, name) for name in COLUMNS}}
+        puts = {**key, **{name: type_of(self._tables.keys, name) for name in COLUMNS}}
         in_time = f"coalesce($1::bigint / 1000, {self._ms}) < g.until"
-        # A new row whose key a transaction has that is still open would wait for its end.
-        lock_timeout = f"(SELECT set_config('lock_timeout', '{_LOCK_TIMEOUT}', true)) <> ''"
         sets = ", ".join(f"{name} = g.{name}" for name in ("revision", *OWNER_COLUMNS))
         all_owner = ("type", "scope", "revision", *OWNER_COLUMNS)
         all_key = ("type", "scope", "key", "revision", *COLUMNS)
@@ -133,7 +124,7 @@ class PostgreSQLOwners:
             "locked": (
                 f"SELECT o.ctid AS place, g.* FROM given g JOIN {self._owners} o "
                 "ON o.type = g.type AND o.scope = g.scope "
-                f"WHERE o.revision = g.before AND {lock_timeout} FOR UPDATE OF o SKIP LOCKED"
+                f"WHERE o.revision = g.before AND {LIMITS_WAITING} FOR UPDATE OF o SKIP LOCKED"
             ),
             "updated": (
                 f"UPDATE {self._owners} o SET {sets} FROM locked g "
@@ -146,7 +137,7 @@ class PostgreSQLOwners:
             "inserted": (
                 f"INSERT INTO {self._owners} ({', '.join(all_owner)}) "
                 f"SELECT {', '.join(f'g.{name}' for name in all_owner)} FROM given g "
-                f"WHERE g.before IS NULL AND NOT g.gone AND {lock_timeout} AND {in_time} "
+                f"WHERE g.before IS NULL AND NOT g.gone AND {LIMITS_WAITING} AND {in_time} "
                 "ORDER BY g.type, g.scope ON CONFLICT DO NOTHING RETURNING revision"
             ),
             "done": (
@@ -164,15 +155,12 @@ class PostgreSQLOwners:
                 "AND k.type = g.type AND k.scope = g.scope AND k.key = g.key RETURNING 1"
             ),
             "woken": (
-                f"SELECT pg_notify('{self._channel}', w.ticket::text)::text "
+                f"SELECT pg_notify({quoted(self._channel)}, w.ticket::text)::text "
                 "FROM wakes w JOIN done d ON d.revision = w.revision"
             ),
         }
         texts = ", ".join(f"{name} AS MATERIALIZED ({text})" for name, text in parts.items())
         return f"WITH {texts} SELECT revision, (SELECT count(*) FROM woken) FROM done"
-
-    def _type(self, table: Any, name: str) -> str:
-        return "bytea" if isinstance(table.c[name].type, LargeBinary) else "bigint"
 
     def due(self, limit: int, now_ms: int) -> Talk[Sequence[OwnerPlace]]:
         answer = yield Query(self._due, (now_ms, limit))

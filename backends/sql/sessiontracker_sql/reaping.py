@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from time import monotonic
 
 from sessiontracker.backend import new_id, operations, state
 
 from . import owner_work
 from .optimistic import Change, Place, Row, change_of, place_of
 from .server import Server
-from .talk import ServerError, Talk
+from .talk import Pause, ServerError, Talk
 from .work import Clock, carry_out
 
 __all__ = ["RESERVED", "reap"]
@@ -22,8 +23,9 @@ __all__ = ["RESERVED", "reap"]
 _log = logging.getLogger("sessiontracker")
 
 RESERVED = operations.Address("", "", "reaper")
-_LEASE = 10_000  # ms; prolonged with every batch
-_AT_ONCE = 250  # rows, so that others get in between
+_LEASE = 10_000  # ms
+_AT_ONCE = 50  # rows, so that others get in between, …
+_REST = 4.0  # … for as many times as long as that took
 _BESIDE = 1_000  # rows of which no session goes: put off, or long empty
 
 
@@ -42,14 +44,19 @@ def reap(
         is_another = isinstance(outcome, operations.Locked)
         return operations.Reaped(0) if is_another else outcome, []
     renew = operations.Renew(RESERVED, ticket, outcome.token, _LEASE)
+    renewed = monotonic()
     try:
         while reaper.gone < limit and reaper.looked_at < limit + _BESIDE:
+            began = monotonic()
             most = min(limit - reaper.gone, limit + _BESIDE - reaper.looked_at, _AT_ONCE)
             if not (yield from reaper.reap(most)):
                 break
-            outcome = yield from reaper.step(renew)
-            if not isinstance(outcome, operations.Granted):
-                break
+            if monotonic() - renewed > _LEASE / 3000:
+                renewed = monotonic()
+                outcome = yield from reaper.step(renew)
+                if not isinstance(outcome, operations.Granted):
+                    break
+            yield Pause(_REST * (monotonic() - began))
     except ServerError:
         yield from reaper.step(operations.Release(RESERVED, ticket))
         raise
@@ -101,7 +108,7 @@ class _Reaper:
         self.gone += gone
         self.looked_at += looked_at
         self.wakes += wakes
-        return gone == left or looked_at == left
+        return gone >= left or looked_at == left
 
     def _clock_now(self) -> Talk[int]:
         if self._clock is not None:

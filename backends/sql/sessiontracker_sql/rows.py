@@ -116,13 +116,20 @@ def decode(row: Sequence[Any]) -> tuple[state.Key, int]:
             _check(holder, holder, ticket, lease_token, until)
             lease = Lease(ticket, lease_token, until, holder.decode())
         _check(b"", b"", token, kept, released)
-        lock = Lock(lease, () if queue is None else _decode_queue(queue), token, kept, released)
+        lock = Lock(lease, () if queue is None else _queue(queue), token, kept, released)
     elif ticket is not None or queue is not None:
         raise ValueError("there is a lease or a queue, and no lock")
     if deed_id is not None:
         _check(b"", b"", deed_id, deed_time)
         deed = Deed(deed_id, deed_time)
     return Key(active, finished, lock, deed), due
+
+
+def _queue(text: bytes) -> tuple[state.Waiter, ...]:
+    try:
+        return _decode_queue(text)
+    except RecursionError:
+        raise ValueError("the queue is nested too deeply") from None
 
 
 def _check(first: Any, second: Any, *numbers: Any) -> None:

@@ -8,13 +8,17 @@ says why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sessiontracker.backend import new_id, operations
 
+from .given import arguments, rows_given
 from .literals import KEY, any_of, literal
+from .mysql_locked import Locked
 from .optimistic import place_of
+from .packing import Packing
+from .schema import Tables
 from .talk import Query, Talk
 
 __all__ = ["MySQLSaving", "PostgreSQLSaving", "is_simple"]
@@ -37,7 +41,7 @@ def is_simple(operation: operations.Operation) -> bool:
         type(operation) is operations.Write
         and operation.lock is None
         and not operation.release
-        and not operation.age
+        and not operation.since
         and not operation.address.scope
     )
 
@@ -46,18 +50,23 @@ class PostgreSQLSaving:
     """One statement. ``ms`` is the clock, in ms; ``oldest`` what says who may use the tables."""
 
     def __init__(self, keys: str, ms: str, oldest: str) -> None:
-        arrays = ", ".join(f"${n}::{type}[]" for n, type in enumerate(_GIVEN.values(), 3))
+        self._texts = {
+            alone: self._saving(keys, ms, oldest, rows_given(_GIVEN, 3, alone=alone))
+            for alone in (False, True)
+        }
+
+    def _saving(self, keys: str, ms: str, oldest: str, given: str) -> str:
         metas = ", ".join(f"k.active_{name}" for name in _META)
         expires = (
             "CASE WHEN k.active_idle = 0 THEN k.active_ends "
             "ELSE least(g.now + k.active_idle, k.active_ends) END"
         )
-        self._text = (
+        return (
             f"WITH locked AS MATERIALIZED (SELECT k.ctid AS place, g.id, g.revision, g.payload "
-            f"FROM unnest({arrays}) AS g({', '.join(_GIVEN)}) JOIN {keys} k "
+            f"FROM ({given}) g JOIN {keys} k "
             "ON k.type = g.type AND k.scope = g.scope AND k.key = g.key "
             "WHERE k.active_life = g.life AND k.active_version = g.version "
-            "AND k.active_write = g.write AND k.lease_ticket IS NULL "
+            "AND k.active_write = g.write AND k.lease_ticket IS NULL AND k.active_owner = '' "
             f"AND num_nulls({metas}, k.active_payload) = 0 "
             f"AND {oldest} <= $2::bigint FOR UPDATE OF k SKIP LOCKED), "
             # The clock once for each row, after it was locked
@@ -75,8 +84,8 @@ class PostgreSQLSaving:
         self, writes: Sequence[operations.Write], now: int | None, newest: int
     ) -> Talk[dict[int, operations.Outcome]]:
         """The outcomes of those that are done, by their ids; the others are as they were."""
-        given = zip(*map(_given, writes), strict=True)
-        answer = yield Query(self._text, (now, newest, *given))
+        given = arguments(list(map(_given, writes)))
+        answer = yield Query(self._texts[len(writes) == 1], (now, newest, *given))
         return _saved(answer.rows)
 
 
@@ -84,56 +93,69 @@ class MySQLSaving:
     """A statement that saves, and one that says what it left: to be one transaction. ``oldest``
     is what says who may use the tables."""
 
-    def __init__(self, keys: str, oldest: str) -> None:
-        metas = [f"{keys}.`active_{name}`" for name in _META]
+    def __init__(self, tables: Tables, keys: str, oldest: str, locked: Locked) -> None:
+        self._keys, self._locked = keys, locked
+        many = {name: f"g.`{name}`" for name in _GIVEN}
+        # Joined in this order: the primary key is looked up by what is given.
+        self._many = self._updating("({given}) g STRAIGHT_JOIN {rows}", keys, many, oldest)
+        one = {name: f"{{{name}}}" for name in _GIVEN}
+        self._one = self._updating("{rows}", keys, one, oldest)
+        columns = {name: tables.keys.c[f"active_{name}"] for name in _META}
+        self._packing = Packing({f"`active_{name}`": each for name, each in columns.items()})
+        self._select = (
+            f"SELECT {self._packing.select(())} FROM {keys} WHERE ({{at}}) AND active_write IN "
+        )
+
+    def _updating(self, rows: str, keys: str, given: Mapping[str, str], oldest: str) -> str:
         idle, ends = f"{keys}.`active_idle`", f"{keys}.`active_ends`"
         expires = f"IF({idle} = 0, {ends}, LEAST({_NOW} + {idle}, {ends}))"
-        whole = " AND ".join(f"{name} IS NOT NULL" for name in (*metas, f"{keys}.active_payload"))
-        here = " AND ".join(f"{keys}.{name} = g.{name}" for name in KEY)
         sets = {
-            "revision": "g.revision",
-            "active_payload": "g.payload",
-            "active_version": "g.version + 1",
-            "active_write": "g.id",
+            "revision": given["revision"],
+            "active_payload": given["payload"],
+            "active_version": f"{given['version']} + 1",
+            "active_write": given["id"],
             "active_updated": _NOW,
             "active_slid": _NOW,
             "active_expires": expires,
             "due": f"LEAST({keys}.due, {expires})",
-            "deed_id": "g.id",
+            "deed_id": given["id"],
             "deed_time": f"GREATEST({_NOW}, IFNULL({keys}.deed_time, 0))",
         }
-        # Joined in this order: the primary key is looked up by what is given.
-        self._update = f"UPDATE ({{given}}) g STRAIGHT_JOIN {keys} ON {here} SET " + ", ".join(
-            f"{keys}.{name} = {value}" for name, value in sets.items()
-        )
-        self._update += (
-            f" WHERE {keys}.active_life = g.life AND {keys}.active_version = g.version "
-            f"AND {keys}.active_write = g.`write` AND {keys}.lease_ticket IS NULL AND {whole} "
+        conditions = [f"{keys}.`active_{name}` = {given[name]}" for name in _META[:3]]
+        conditions += [f"{keys}.`active_{name}` IS NOT NULL" for name in (*_META, "payload")]
+        conditions.append(f"{keys}.`active_owner` = ''")
+        return (
+            f"UPDATE {rows} SET {', '.join(f'{keys}.{name} = {new}' for name, new in sets.items())}"
+            f" WHERE {{here}} AND {' AND '.join(conditions)} AND {keys}.lease_ticket IS NULL "
             # The clock once more, when the row is locked
             f"AND {{clock}} < {keys}.active_expires AND {oldest} <= {{newest}}"
         )
-        self._select = f"SELECT {', '.join(metas)} FROM {keys} WHERE ({{at}}) AND active_write IN "
 
     def holds(self, write: operations.Write) -> bool:
-        """Whether its payload can be saved so: a literal in a UNION is cut at 64 KiB."""
+        """Whether its payload can be saved beside others: a literal in a UNION is cut at 64 KiB."""
         return len(write.payload) <= _MOST_BYTES
 
     def statements(self, writes: Sequence[operations.Write], clock: str, newest: int) -> list[str]:
         """Raises: ServerError where a number is none that a column can hold."""
         rows = [[literal(value) for value in _given(write)] for write in writes]
-        # The first row names the columns.
-        named = [f"{value} AS `{name}`" for value, name in zip(rows[0], _GIVEN, strict=True)]
-        given = " UNION ALL ".join(f"SELECT {', '.join(row)}" for row in (named, *rows[1:]))
+        at = any_of([place_of(write.address) for write in writes])
+        locked, here = self._locked.pass_by(self._keys, at)
+        if len(rows) == 1:
+            values = dict(zip(_GIVEN, rows[0], strict=True))
+            update = self._one.format(**values, clock=clock, newest=newest, rows=locked, here=here)
+        else:
+            # The first row names the columns.
+            named = [f"{value} AS `{name}`" for value, name in zip(rows[0], _GIVEN, strict=True)]
+            given = " UNION ALL ".join(f"SELECT {', '.join(row)}" for row in (named, *rows[1:]))
+            here = " AND ".join(f"{self._keys}.{name} = g.{name}" for name in KEY)
+            update = self._many.format(
+                given=given, clock=clock, newest=newest, rows=locked, here=here
+            )
         ids = ", ".join(str(write.id) for write in writes)
-        places = [place_of(write.address) for write in writes]
-        return [
-            f"SET {_NOW} = {clock}",
-            self._update.format(given=given, clock=clock, newest=newest),
-            f"{self._select.format(at=any_of(places))} ({ids})",
-        ]
+        return [f"SET {_NOW} = {clock}", update, f"{self._select.format(at=at)} ({ids})"]
 
     def outcomes(self, rows: Sequence[Sequence[Any]]) -> dict[int, operations.Outcome]:
-        return _saved(rows)
+        return _saved([self._packing.read(row)[1] for row in rows])
 
 
 def _saved(rows: Sequence[Sequence[Any]]) -> dict[int, operations.Outcome]:

@@ -81,6 +81,8 @@ class Tables:
             # The oldest version whose code may still use these tables.
             Column("oldest", Integer, nullable=False),
         )
+        self.newest = len(self.steps())
+        """The version that this code writes."""
 
     def steps(self) -> list[list[ExecutableDDLElement]]:
         """What makes version n + 1 of version n, for every n from 0 on.

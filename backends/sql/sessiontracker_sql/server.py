@@ -53,6 +53,10 @@ class Server(Protocol):
     channel: str
     """What is listened to by those who wait; "" where there is no such thing."""
 
+    identity: str
+    """The expression that says which database it is that one is connected to, and which tables of
+    the name one sees there, as far as it can be told from others."""
+
     def greet(self, own: Any) -> Talk[bool]:
         """Whether statements may be prepared on a new connection, which calls itself ``own``.
 
@@ -75,6 +79,14 @@ class Server(Protocol):
     ) -> Talk[dict[int, operations.Outcome]]:
         """The outcomes, by their ids, of those of ``writes`` that can be done without reading
         what is there first; the others are as they were."""
+        ...
+
+    def claim(
+        self, place: Place, acquire: operations.Acquire, now: int | None
+    ) -> Talk[Mapping[Place, Row | str]]:
+        """Make the claim that ``acquire`` has at ``place`` a full lease, and say what stands
+        there then; nothing is said, and nothing done, if it has none, if the session that is asked
+        for is not there, or if somebody is at it."""
         ...
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from ssl import SSLContext
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sessiontracker.backend import BackendOptions, ConfigurationError, mask
+from sessiontracker.backend import BackendOptions, ConfigurationError, shown
 
 from .mysql_tls import TLS, tls_context
 from .options import check_clock, check_create_tables, check_table_prefix, check_timeout
@@ -27,6 +28,8 @@ SERVERS = {
 }
 """The kind of server, by what its URL begins with."""
 
+_TIMEOUT, _LEAST_TO_CONNECT = 5.0, 1.0  # s
+_QUERY = re.compile(r"\?\w+=")
 _DRIVERS = {"postgresql": ("asyncpg", "psycopg"), "mysql": ("aiomysql", "pymysql")}
 _OPTIONS = (
     "timeout", "table_prefix", "schema", "create_tables", "clock", "connect_args", "listen_url",
@@ -55,7 +58,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     tls: SSLContext | None = None
     listen_url: URL | None = None
     engine: Any = None
-    timeout: float = 5.0
+    timeout: float = _TIMEOUT
     table_prefix: str = "sessiontracker_"
     schema: str | None = None
     create_tables: bool = True
@@ -66,10 +69,15 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         """Of the server, as in `SERVERS`."""
         return SERVERS[self.url.get_backend_name()]
 
+    def __repr__(self) -> str:
+        return f"ServerOptions({self.where!r})"  # the rest may be secret
+
     @property
     def dsn(self) -> str:
-        """The URL as libpq reads it."""
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        """The URL as libpq reads it: with no space in it, and no plus that means one."""
+        text = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        place, mark, query = text.partition("?")
+        return place.replace(" ", "%20") + mark + query.replace("+", "%20")
 
     @property
     def where_to_connect(self) -> dict[str, Any]:
@@ -85,6 +93,16 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
             **url.query,
         }
         return {name: value for name, value in named.items() if value is not None}
+
+    @property
+    def connecting(self) -> float:
+        """For how many seconds a connection is waited for, whatever a call has."""
+        return max(self.timeout, _LEAST_TO_CONNECT)
+
+    @property
+    def opening(self) -> float:
+        """For how many seconds each answer is waited for while the tables are made."""
+        return max(self.timeout, _TIMEOUT)
 
     @property
     def to_listen(self) -> ServerOptions:
@@ -117,6 +135,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
         for name, check in _CHECKS.items():
             if name in settings:
                 settings[name] = check(f"{where}.{name}", settings[name])
+        settings["timeout"] = given.patience(settings.get("timeout"), _TIMEOUT)
         for name, why in _OF_POSTGRESQL.items():
             if name in settings and kind != "postgresql":
                 raise ConfigurationError(f"{where}.{name}: {why}")
@@ -140,7 +159,9 @@ def url_of(given: BackendOptions) -> str | None:
         raise ConfigurationError(f"{where}: give a url or an engine, not both")
     url = getattr(engine, "url", None)
     if not isinstance(url, URL):
-        raise ConfigurationError(f"{where}: {engine!r} is no Engine or AsyncEngine of SQLAlchemy")
+        raise ConfigurationError(
+            f"{where}: {shown(engine)} is no Engine or AsyncEngine of SQLAlchemy"
+        )
     if url.get_backend_name() not in SERVERS:
         raise ConfigurationError(
             f"{where}: an engine of {url.get_backend_name()!r} cannot be used, but those of "
@@ -156,7 +177,7 @@ def kind_of(given: BackendOptions) -> str | None:
         return None
     try:
         return SERVERS.get(make_url(text).get_backend_name())
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # of its port
         return None
 
 
@@ -190,26 +211,40 @@ def need_driver(options: ServerOptions, *, asynchronous: bool) -> None:
 def _url(where: str, text: object) -> URL:
     try:
         url = make_url(text) if isinstance(text, str) else None
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # of its port
         url = None
     if url is None or url.get_backend_name() not in SERVERS:
         raise ConfigurationError(
-            f"{where}: {mask(str(text))!r} is no URL of a database server: write one like "
+            f"{where}: {shown(text)} is no URL of a database server: write one like "
             '"postgresql://user@host/database" or "mysql://user@host/database"'
         )
+    if _is_cut_wrongly(url, str(text)):
+        raise ConfigurationError(f"{where}: there is one @ too many: in a password write %40 for @")
     return url
+
+
+def _is_cut_wrongly(url: URL, text: str) -> bool:
+    """Whether a password's @ was taken for another, so that its pieces stand in other places."""
+    return (
+        "@" in (url.host or "")
+        or ("@" in (url.database or "") and "%40" not in text)
+        or ("%3f" not in text.lower() and _QUERY.search(str(url.password or "")) is not None)
+    )
 
 
 def _connect_args(where: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{where}: {value!r} is no table of what the driver takes")
+        raise ConfigurationError(f"{where}: {shown(value)} is no table of what the driver takes")
     return value
 
 
 def _schema(where: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ConfigurationError(f'{where}: {value!r} is no name of a schema, such as "app"')
-    return value
+    try:
+        if isinstance(value, str) and value and b"\0" not in value.encode():
+            return value
+    except UnicodeEncodeError:
+        pass
+    raise ConfigurationError(f'{where}: {shown(value)} is no name of a schema, such as "app"')
 
 
 _CHECKS: dict[str, Callable[[str, object], Any]] = {

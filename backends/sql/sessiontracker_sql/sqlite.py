@@ -16,6 +16,7 @@ from .known import Known
 from .migration import check, migrate
 from .options import Options
 from .schema import Tables
+from .sqlite_steps import SQLiteSteps
 from .statements import Statements
 from .whole import page, reap, reap_owners
 from .writes import Writes, place_of
@@ -37,6 +38,7 @@ class SQLiteStore:
     def __init__(self, options: Options) -> None:
         self._now = options.clock
         self._create = options.create_tables
+        self._opening = options.opening
         self._statements = Statements(Tables(options.table_prefix), sqlite.dialect())
         self._database = Database(
             options.path, synchronous=options.synchronous, timeout=options.timeout
@@ -50,7 +52,10 @@ class SQLiteStore:
         database = self._database
         try:
             database.open(create=self._create)
-            database.write(lambda cursor: migrate(cursor, self._statements, create=self._create))
+            database.write(
+                lambda cursor: migrate(cursor, self._statements, create=self._create),
+                self._opening,
+            )
         except (sqlite3.Error, InDoubtError) as error:
             database.close()
             raise raised(error, database.path, database.timeout) from error
@@ -63,6 +68,10 @@ class SQLiteStore:
 
     def claims(self) -> Sequence[int]:
         return self._claims
+
+    def in_transactions(self) -> SQLiteSteps:
+        """What is done in transactions that others have open on the file."""
+        return SQLiteSteps(self._database.path, self._statements, self._now)
 
     # Batches ---------------------------------------------------------------------
 
@@ -214,7 +223,13 @@ class SQLiteStore:
         return found
 
 
-_READS = (operations.Read, operations.ListOwner, operations.CountOwner, operations.ReadShared)
+_READS = (
+    operations.CountOwner,
+    operations.ListOwner,
+    operations.Read,
+    operations.ReadShared,
+    operations.Time,
+)
 
 
 def _may_only_read(operation: operations.Operation) -> bool:

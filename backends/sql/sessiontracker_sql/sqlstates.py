@@ -41,6 +41,8 @@ _REFUSED = {
     "42P01": "the tables were dropped since the tracker opened: restore them, or open it again",
     "42703": "the tables were changed since the tracker opened: restore them",
 }
+# The server, the database, or one of the timeouts that end a connection.
+_ENDED = {"57P01", "57P02", "57P04", "57P05", "25P03", "25P04"}
 
 
 def not_connected(code: str | None, error: Exception) -> ServerError | NotConnectedError:
@@ -50,7 +52,7 @@ def not_connected(code: str | None, error: Exception) -> ServerError | NotConnec
 
 def is_lost(code: str) -> bool:
     """Whether with this error the connection ended, and the answer may be missing."""
-    return code.startswith("08") or code in {"57P01", "57P02", "57P04", "57P05"}
+    return code.startswith("08") or code in _ENDED
 
 
 def is_passing(error: ServerError) -> bool:

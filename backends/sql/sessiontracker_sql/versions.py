@@ -10,7 +10,7 @@ from sessiontracker.backend import BackendError
 
 from .schema import Tables
 
-__all__ = ["check_columns", "refuse_to_create", "usable"]
+__all__ = ["check_columns", "check_oldest", "refuse_to_create", "usable"]
 
 
 def refuse_to_create(tables: Tables, version: int) -> BackendError:
@@ -24,7 +24,7 @@ def refuse_to_create(tables: Tables, version: int) -> BackendError:
         )
     return BackendError(
         f"the tables are of version {version}, and this sessiontracker-sql writes "
-        f"{len(tables.steps())}: set create_tables = true to have them migrated"
+        f"{tables.newest}: set create_tables = true to have them migrated"
     )
 
 
@@ -37,13 +37,19 @@ def usable(tables: Tables, found: Sequence[int] | None) -> int:
             "incomplete or somebody else's: set another table_prefix"
         )
     version, oldest = found
-    newest = len(tables.steps())
-    if oldest > newest:
+    if oldest > tables.newest:
         raise BackendError(
             f"the tables are of version {version}, and this sessiontracker-sql knows up to "
-            f"{newest}: install the version that the other processes have"
+            f"{tables.newest}: install the version that the other processes have"
         )
     return version
+
+
+def check_oldest(tables: Tables, oldest: int | None) -> None:
+    """Whether this code may use the tables still: ``oldest`` is the version that may (None: none
+    is noted any more). Raises: BackendError."""
+    if oldest is None or oldest > tables.newest:
+        usable(tables, None if oldest is None else (oldest, oldest))
 
 
 def check_columns(table: Table, present: Collection[str]) -> None:

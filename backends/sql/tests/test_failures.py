@@ -124,7 +124,7 @@ def test_a_file_that_is_locked_from_the_start(path: Path) -> None:
     other.execute("BEGIN EXCLUSIVE")
     before = monotonic()
     message = refused(path)
-    assert "locked by another process for more than 0.2 s" in message
+    assert "locked by another transaction for more than 0.2 s" in message
     assert monotonic() - before >= 0.2
     other.close()
     store = SQLiteStore(Options(path=path))
@@ -155,7 +155,7 @@ def test_a_file_that_is_locked_for_longer_than_the_timeout(
     outcomes = store.execute([Start(at("a"), 1, b""), Start(at("b"), 2, b"")])
     assert monotonic() - before >= 0.2
     for outcome in outcomes:
-        assert "locked by another process for more than 0.2 s" in reason(outcome)
+        assert "locked by another transaction for more than 0.2 s" in reason(outcome)
     other.execute("ROLLBACK")
     assert isinstance(store.execute([Start(at("a"), 3, b"")])[0], Saved)
     other.close()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import trustme
+from psycopg.conninfo import conninfo_to_dict
 
 from sessiontracker.backend import BackendOptions, Capability, ConfigurationError
 from sessiontracker_sql import plugin
@@ -54,6 +56,23 @@ def test_options_stand_in_the_url_or_beside_it() -> None:
     assert (options.timeout, options.synchronous, options.create_tables) == (2.0, "full", False)
 
 
+@pytest.mark.parametrize(
+    "url", ["sqlite:////x.db", "postgresql://app@db/app", "mysql://app@db/app"]
+)
+def test_an_answer_is_waited_for_no_longer_than_a_call_has(url: str) -> None:
+    def timeout_of(whole: float | None, **options: Any) -> float:
+        kind = Options if url.startswith("sqlite") else ServerOptions
+        found = kind.of(BackendOptions("hot", url, options, whole))
+        assert found.opening >= 2.0  # tables are made in their own time
+        return found.timeout
+
+    assert timeout_of(5.0) == 2.0
+    assert timeout_of(0.5) == pytest.approx(0.2)
+    assert timeout_of(5.0, timeout="3s") == 3.0
+    assert timeout_of(5.0, timeout="7s") == 5.0
+    assert timeout_of(None, timeout="7s") == 7.0
+
+
 def test_what_is_left_out_has_a_default() -> None:
     options = Options.of(given("sqlite:////x.db"))
     assert (options.timeout, options.synchronous, options.table_prefix) == (
@@ -85,6 +104,8 @@ def test_what_is_left_out_has_a_default() -> None:
         ("mysql://app@db/app?ssl=perhaps", {}, r"backends\.hot\.url: ssl=perhaps is neither"),
         ("mysql://app@db/app?ssl_ca=/nowhere.pem", {}, r"hot\.url: a certificate or key cannot"),
         ("postgresql://app@db/app", {"connect_args": "ssl"}, "no table of what the driver takes"),
+        ("postgresql://app@db/app", {"schema": "a\0b"}, "is no name of a schema"),
+        ("postgresql://app@db/app", {"schema": "\ud800"}, "is no name of a schema"),
         (
             "postgresql://app@db/app",
             {"listen_url": "sqlite:///x"},
@@ -101,6 +122,13 @@ def test_what_is_left_out_has_a_default() -> None:
         ("sqlite:////x.db", {"table_prefix": 7}, "cannot begin a table's name"),
         ("sqlite:////x.db", {"create_tables": "maybe"}, "neither true nor false"),
         ("sqlite:////x.db", {"clock": 7}, "callable that returns µs"),
+        ("sqlite:////x.db", {"create_tables": 10**5000}, "a huge int is neither true nor false"),
+        ("sqlite:///~nobody-of-this-name/x.db", {}, r"backends\.hot\.url: .* is no path"),
+        ("sqlite:///x\0.db", {}, r"backends\.hot\.url: .* is no path: it holds a NUL"),
+        ("sqlite:///x\ud800.db", {}, r"backends\.hot\.url: .* is no path: it holds a lone"),
+        ("postgresql://app@db:54a32/app", {}, r"hot\.url: .* is no URL of a database"),
+        ("postgresql://[::1/app", {}, r"hot\.url: .* is no URL of a database"),
+        ("mysql://app@db/app?ssl_ca=/x&ssl_ca=/y", {}, r"hot\.url: a certificate or key cannot"),
     ],
 )
 def test_what_cannot_be_is_told(url: str | None, options: dict[str, Any], message: str) -> None:
@@ -110,6 +138,49 @@ def test_what_cannot_be_is_told(url: str | None, options: dict[str, Any], messag
     ):
         with pytest.raises(ConfigurationError, match=message):
             opener(given(url, **options))
+
+
+@pytest.mark.parametrize("sign", [*"/?#@:[] %&", "@/", "/@", ":/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:{}@h:1/d",
+        "postgresql://:{}@h/d",
+        "mysql://u:{}@h/d",
+        "mysql://h:1/d?charset=utf8mb4&password={}",
+        "sqlite://u:{}@h/x.db",
+        "oracle://u:{}@h/d",
+    ],
+)
+def test_no_piece_of_a_password_is_shown(url: str, sign: str) -> None:
+    """Whatever sign there is in it that ought to be quoted; nor is one taken for a host's name."""
+    password = f"blade{sign}trout"
+    options = None
+    try:
+        kind = Options if url.startswith(("sqlite", "oracle")) else ServerOptions
+        options = kind.of(given(url.format(password), connect_args={"password": password}))
+        shown = repr(options)
+    except ConfigurationError as error:
+        shown = str(error)
+        assert "backends.hot." in shown
+    assert "blade" not in shown
+    assert "trout" not in shown
+    if isinstance(options, ServerOptions):
+        assert "trout" not in f"{options.url.host} {options.url.database}"
+
+
+@pytest.mark.parametrize("text", ["a b", "a+b", "a@b", "a/b?c#d&e=f", "ä%20"])
+def test_whatever_stands_in_a_url_comes_to_the_driver(text: str) -> None:
+    written = quote(text, safe="")
+    url = f"postgresql://{written}:{written}@h/{written}?application_name={written}"
+    found = conninfo_to_dict(ServerOptions.of(given(url)).dsn)
+    assert found == {
+        "host": "h",
+        "user": text,
+        "password": text,
+        "dbname": text,
+        "application_name": text,
+    }
 
 
 def test_the_plugin_declares_what_it_can() -> None:

@@ -95,7 +95,7 @@ def test_what_one_connection_does_another_sees(
     assert (found.payload, found.shared.payload) == (b"payload", b"dark")
     assert ask(other, EndOwner(OWNER, 5)) == Ended(2)
     assert ask(one, CountOwner(OWNER)) == Counted(0)
-    assert ask(one, replace(EndOwner(OWNER, 5), age=1)) == Ended(2)
+    assert ask(one, replace(EndOwner(OWNER, 5), since=clock.now // 1000 - 1)) == Ended(2)
 
 
 def test_one_session_is_read_and_written_without_the_others(store: SQLiteStore) -> None:

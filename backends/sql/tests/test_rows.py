@@ -98,11 +98,15 @@ def test_an_impossible_value_is_told(column: str, value: object) -> None:
         rows.decode(list(row.values()))
 
 
-@pytest.mark.parametrize("queue", [b"", b"\xff\xff", b"\x91\x01", "text"])
+# One thing more than a waiter has, in which there is no end of things.
+DEEP = b"\x91\x95\x07\xa1w\x01\x02" + b"\x91" * 100_000 + b"\xc0"
+
+
+@pytest.mark.parametrize("queue", [b"", b"\xff\xff", b"\x91\x01", "text", DEEP])
 def test_a_queue_of_garbage_is_told(queue: object) -> None:
     row = dict(zip(rows.COLUMNS, row_of(FULL), strict=True))
     row["queue"] = queue
-    with pytest.raises(ValueError, match=r"column|MessagePack|truncated|Expected"):
+    with pytest.raises(ValueError, match=r"column|MessagePack|truncated|Expected|nested"):
         rows.decode(list(row.values()))
 
 

@@ -41,6 +41,7 @@ from sessiontracker.operations import (
     Scan,
     Stamp,
     Start,
+    Time,
     Touch,
     Unavailable,
     Write,
@@ -57,7 +58,8 @@ addresses = st.sampled_from(
     [Address("a", "", "k1"), Address("a", "", "k2"), Address("a", "s" * 22, "k1")]
 )
 ids = st.integers(1, 6)
-ages = st.sampled_from([0, 0, 0, 5, 100_000])
+BEGIN = 1_800_000_000_000  # ms
+sinces = st.sampled_from([0, 0, 0, 1, BEGIN, BEGIN + 60, BEGIN + 70_000])
 short = st.sampled_from([0, 5, 50, 10_000])
 holds = st.none() | st.builds(
     Hold, ids, st.integers(0, 2) | st.just(1_800_000_000_000_000), st.booleans(), short
@@ -75,7 +77,7 @@ starts = st.builds(
     lock=holds,
     read=st.booleans(),
     touch_every=st.none() | short,
-    age=ages,
+    since=sinces,
 )
 steps = st.one_of(
     starts,
@@ -88,10 +90,14 @@ steps = st.one_of(
         lock=holds,
     ),
     st.builds(Touch, addresses, life=st.integers(0, 3)),
-    st.builds(Write, addresses, ids, stamps, payloads, lock=holds, release=st.booleans(), age=ages),
-    st.builds(Finish, addresses, ids, short, st.none() | stamps, st.none() | payloads, holds, ages),
-    st.builds(Resume, addresses, ids, st.integers(0, 3), holds, ages),
-    st.builds(Delete, addresses, ids, st.integers(0, 3), st.none() | stamps, holds, ages),
+    st.builds(
+        Write, addresses, ids, stamps, payloads, lock=holds, release=st.booleans(), since=sinces
+    ),
+    st.builds(
+        Finish, addresses, ids, short, st.none() | stamps, st.none() | payloads, holds, sinces
+    ),
+    st.builds(Resume, addresses, ids, st.integers(0, 3), holds, sinces),
+    st.builds(Delete, addresses, ids, st.integers(0, 3), st.none() | stamps, holds, sinces),
     st.builds(
         Acquire,
         addresses,
@@ -105,7 +111,8 @@ steps = st.one_of(
         keep=short,
     ),
     st.builds(Renew, addresses, ids, st.integers(1, 3), short, short),
-    st.builds(Release, addresses, ids, st.integers(0, 3), ages),
+    st.builds(Time, addresses),
+    st.builds(Release, addresses, ids, st.integers(0, 3), sinces),
 )
 
 
@@ -162,7 +169,7 @@ def following(operation: Any, metas: dict[Address, Meta], holds: dict[Address, H
 def test_two_connections_answer_as_the_machine_does(
     batches: list[tuple[int, int, bool, bool, list[Any]]],
 ) -> None:
-    now = 1_800_000_000_000_000
+    now = BEGIN * 1000
     world = World()
     metas: dict[Address, Meta] = {}
     holds: dict[Address, Hold] = {}

@@ -8,7 +8,13 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from redis.exceptions import ClusterDownError, RedisError, TimeoutError, TryAgainError
+from redis.exceptions import (
+    ClusterDownError,
+    InvalidResponse,
+    RedisError,
+    TimeoutError,
+    TryAgainError,
+)
 
 from sessiontracker.backend import operations
 
@@ -220,7 +226,12 @@ class AsyncCluster(AsyncTopology):
                 error = failure.error
                 continue
             if isinstance(reply, list) and reply:
-                await self._adopt(ranges(reply, endpoint))
+                try:
+                    known_slots = ranges(reply, endpoint)
+                except InvalidResponse as senseless:
+                    error = senseless
+                    continue
+                await self._adopt(known_slots)
                 return
             error = reply if isinstance(reply, Exception) else error
         raise NotConnectedError(error)

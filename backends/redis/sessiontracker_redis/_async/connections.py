@@ -6,6 +6,8 @@ import random
 from time import monotonic
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from ..failures import NotConnectedError
 from .runtime import AsyncConnection, drop
 from .wire import AsyncWire
@@ -24,9 +26,8 @@ class AsyncConnections:
     over by all its clients.
     """
 
-    def __init__(self, pool: Any, *, owned: bool) -> None:
+    def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._owned = owned
         self._closed = False
         self._idle: list[AsyncWire] = []
         self._failure: Exception | None = None
@@ -68,6 +69,9 @@ class AsyncConnections:
             connection = await self._pool.get_connection()
         except Exception as error:  # a credential provider raises what it likes
             self.failed(error)
+            if not isinstance(error, RedisError):
+                # redis-py leaves it open then, and would not greet the server anew.
+                await self._pool.disconnect(inuse_connections=False)
             raise NotConnectedError(error) from error
         self.made += 1
         return connection
@@ -93,5 +97,4 @@ class AsyncConnections:
         self._closed = True
         while (wire := self.take_idle()) is not None:
             await self.drop(wire)
-        if self._owned:
-            await self._pool.disconnect(inuse_connections=False)
+        await self._pool.disconnect(inuse_connections=False)

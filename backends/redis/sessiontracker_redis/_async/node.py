@@ -21,8 +21,8 @@ __all__ = ["AsyncNode"]
 class AsyncNode:
     """The server that ``pool``, one of redis-py's, leads to."""
 
-    def __init__(self, pool: Any, *, owned: bool) -> None:
-        self.connections = AsyncConnections(pool, owned=owned)
+    def __init__(self, pool: Any) -> None:
+        self.connections = AsyncConnections(pool)
         self._subscribers: WeakSet[AsyncSubscriber] = WeakSet()
 
     async def ask(self, timeout: float, *commands: Command) -> list[Any]:

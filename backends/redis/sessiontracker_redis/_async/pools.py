@@ -8,7 +8,7 @@ from typing import Any
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from sessiontracker.backend import ConfigurationError
+from sessiontracker.backend import ConfigurationError, mask
 
 from ..options import Options
 from ..slots import Endpoint
@@ -16,6 +16,7 @@ from .node import AsyncNode
 from .runtime import (
     CLIENT,
     AsyncConnectionPool,
+    AsyncParser,
     AsyncPrimaryConnection,
     AsyncPrimarySSLConnection,
     AsyncRedis,
@@ -30,6 +31,8 @@ from .runtime import (
 __all__ = ["AsyncPools"]
 
 _PLACE = {"host", "path", "port"}
+# What a pool tells its own connections alone.
+_OF_POOL = {"maint_notifications_pool_handler", "oss_cluster_maint_notifications_handler"}
 _SENTINEL_TIMEOUT = 1.0  # s: there are others to ask
 # How all nodes of a cluster are connected to; and ssl_….
 _SHARED = {
@@ -49,7 +52,8 @@ _SHARED = {
 
 
 class AsyncPools:
-    """Makes the nodes of one tracker, each with its pool. A client's own pool stays the client's.
+    """Makes the nodes of one tracker, each with its pool. A client's own pool stays the client's:
+    it may be exhausted, and whoever waits for it waits for others.
 
     Raises: ConfigurationError.
     """
@@ -64,9 +68,10 @@ class AsyncPools:
         """Whether that is known already: the `only` server may turn out to be one of many."""
         self._options = options
         self._sentinel: Any = None
-        times = {"socket_timeout": options.timeout, "socket_connect_timeout": options.timeout}
+        wait = options.connecting
+        times = {"socket_timeout": wait, "socket_connect_timeout": wait}
         if client is None:
-            self._kwargs = {**times, **options.connect, **parse_url(options.url)}
+            self._kwargs = {**times, **options.connect, **_parsed(options)}
             self._seeds = options.hosts or (_endpoint(self._kwargs),)
         elif self.is_cluster:
             self._kwargs = kwargs_of_cluster(client)
@@ -74,37 +79,42 @@ class AsyncPools:
             self._seeds = tuple((node.host, int(node.port)) for node in nodes)
         else:
             pool = client.connection_pool
-            self._kwargs = {"connection_class": pool.connection_class, **pool.connection_kwargs}
+            known = {
+                name: it for name, it in pool.connection_kwargs.items() if name not in _OF_POOL
+            }
+            limits = {name: known.get(name) or seconds for name, seconds in times.items()}
+            self._kwargs = {"connection_class": pool.connection_class, **known, **limits}
             self._seeds = (_endpoint(self._kwargs),)
 
     # The one server ----------------------------------------------------------
 
     def only(self) -> AsyncNode:
         """The one server, or the one that sentinels say is the primary."""
-        if self._client is not None:
-            return AsyncNode(self._client.connection_pool, owned=False)
-        pool = self._of_service() if self._options.service else _pool(self._kwargs)
-        return AsyncNode(pool, owned=True)
+        return AsyncNode(self._of_service() if self._options.service else _pool(self._kwargs))
 
     def _of_service(self) -> Any:
         kwargs = {name: value for name, value in self._kwargs.items() if name not in _PLACE}
         secure = kwargs.pop("connection_class", None) is not None
         sentinels = {name: value for name, value in kwargs.items() if name.startswith("ssl_")}
-        self._sentinel = AsyncSentinel(
-            self._options.hosts,
-            sentinel_kwargs={
-                "socket_timeout": _SENTINEL_TIMEOUT,
-                "socket_connect_timeout": _SENTINEL_TIMEOUT,
-                "retry": AsyncRetry(NoBackoff(), 0),
-                "ssl": secure,
-                **sentinels,
-                **self._options.sentinel,
-            },
-        )
+        try:
+            self._sentinel = AsyncSentinel(
+                self._options.hosts,
+                sentinel_kwargs={
+                    "socket_timeout": _SENTINEL_TIMEOUT,
+                    "socket_connect_timeout": _SENTINEL_TIMEOUT,
+                    "retry": AsyncRetry(NoBackoff(), 0),
+                    "ssl": secure,
+                    **sentinels,
+                    **self._options.sentinel,
+                },
+            )
+        except TypeError as error:  # what stands in the url's query
+            raise ConfigurationError(f"{self._options.where}.url: {error}") from None
         return AsyncSentinelConnectionPool(
             self._options.service,
             self._sentinel,
             connection_class=AsyncPrimarySSLConnection if secure else AsyncPrimaryConnection,
+            parser_class=AsyncParser,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
             **kwargs,
         )
@@ -123,7 +133,7 @@ class AsyncPools:
             if name in _SHARED or name.startswith("ssl_")
         }
         host, port = self._remapped(endpoint)
-        return AsyncNode(_pool({**shared, "host": host, "port": port}), owned=True)
+        return AsyncNode(_pool({**shared, "host": host, "port": port}))
 
     def _remapped(self, endpoint: Endpoint) -> Endpoint:
         if isinstance(self._client, AsyncRedisCluster):
@@ -136,10 +146,26 @@ class AsyncPools:
             await self._sentinel.aclose()
 
 
+def _parsed(options: Options) -> dict[str, Any]:
+    """What redis-py reads in the url. Raises: ConfigurationError."""
+    try:
+        kwargs: dict[str, Any] = parse_url(options.url)
+    except ValueError as error:
+        # Only of the query it says nothing that may be a piece of a password.
+        said = str(error) if "connection URL" in str(error) else "its host or port is none"
+        raise ConfigurationError(
+            f"{options.where}.url: {mask(options.url)!r} cannot be read: {said}: write one like "
+            '"redis://localhost:6379", with what is no letter or digit of a password as %40'
+        ) from None
+    return kwargs
+
+
 def _pool(kwargs: dict[str, Any]) -> Any:
-    return AsyncConnectionPool(
-        maint_notifications_config=MaintNotificationsConfig(enabled=False), **kwargs
-    )
+    ours = {
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        "parser_class": AsyncParser,
+    }
+    return AsyncConnectionPool(**{**kwargs, **ours})
 
 
 def _endpoint(kwargs: dict[str, Any]) -> Endpoint:

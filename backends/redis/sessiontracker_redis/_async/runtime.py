@@ -8,15 +8,19 @@ from math import inf
 from typing import Any, TypeVar
 
 from redis import asyncio as redis_asyncio
+from redis._parsers.hiredis import NOT_ENOUGH_DATA, _AsyncHiredisParser
 from redis.asyncio import connection as redis_connection
 from redis.asyncio import retry as redis_retry
 from redis.asyncio import sentinel as redis_sentinel
 from redis.exceptions import RedisError
 
+from ..replies import Bounded
+
 __all__ = [
     "CLIENT",
     "AsyncConnection",
     "AsyncConnectionPool",
+    "AsyncParser",
     "AsyncPrimaryConnection",
     "AsyncPrimarySSLConnection",
     "AsyncRedis",
@@ -33,6 +37,7 @@ __all__ = [
     "next_push",
     "parse_url",
     "sleep",
+    "take_your_time",
     "transport_of",
 ]
 
@@ -91,6 +96,14 @@ async def all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
 # changed, tests/test_wire.py fails.
 
 
+class AsyncParser(_AsyncHiredisParser):
+    """redis-py's own, which believes no server all that it announces."""
+
+    def on_connect(self, connection: AsyncConnection, **kwargs: Any) -> None:
+        super().on_connect(connection, **kwargs)  # type: ignore[no-untyped-call]
+        self._reader: Any = Bounded(self._reader, NOT_ENOUGH_DATA, connection.socket_timeout)
+
+
 def is_outdated(connection: AsyncConnection) -> bool:
     """Whether ``connection`` should be made anew: the server moves, or wants newer credentials."""
     return connection._re_auth_token is not None or connection.should_reconnect()
@@ -111,6 +124,13 @@ def error_of(connection: AsyncConnection) -> Callable[[str], Exception]:
 async def next_push(connection: AsyncConnection) -> Any:
     """The next message of a connection that subscribes."""
     return await connection.read_response(disable_decoding=True, timeout=inf, push_request=True)
+
+
+def take_your_time(connection: AsyncConnection) -> None:
+    """Let whoever listens on ``connection`` wait for as long as nothing is said."""
+    reader = connection._parser._reader
+    if isinstance(reader, Bounded):
+        reader.take_your_time()
 
 
 async def drop(connection: AsyncConnection) -> None:

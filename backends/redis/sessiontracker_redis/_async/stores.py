@@ -11,7 +11,7 @@ from sessiontracker.backend import Asked, BackendError, operations
 
 from .. import server
 from ..arguments import Command
-from ..failures import NotConnectedError, outcome_of
+from ..failures import NotConnectedError, code_of, is_foreign, outcome_of, senseless
 from ..keys import Keys
 from ..options import Options
 from ..scanning import Position, items, lookup, names_of, search
@@ -54,6 +54,8 @@ class AsyncStores:
         except _RefusedError as refused:
             topology.doubt()
             return refused.outcome
+        except Exception as error:  # no Redis says that
+            return senseless(operation, error, self._where)
 
     async def _time(self, node: AsyncNode) -> int:
         [time] = await self._ask(node, _TIME)
@@ -79,7 +81,7 @@ class AsyncStores:
             reply, info = await self._ask(node, find, (b"INFO",))
             run, is_primary = server.identity(info)
             if position.node and not is_primary:  # its keys come and go with another's
-                raise _RefusedError(operations.Unavailable(f"{self._where}: a primary changed"))
+                raise self._changed()
             if position.is_of(run):
                 names = names_of(self._keys, scan, reply)
                 position = position.after(reply, run, nodes)
@@ -90,8 +92,17 @@ class AsyncStores:
             return operations.Page([], following)
         lookups = [lookup(self._keys, scan, name) for name in names]
         time, *replies = await self._ask(node, _TIME, *lookups)
+        for reply in replies:
+            if not isinstance(reply, Exception) or is_foreign(reply):
+                continue
+            if code_of(reply) in ("ASK", "MOVED") and "" not in nodes:
+                raise self._changed()
+            raise _RefusedError(outcome_of(reply, self._where))
         found = items(self._keys, scan, names, replies, self._now(time) // 1000)
         return operations.Page(found, following)
+
+    def _changed(self) -> _RefusedError:
+        return _RefusedError(operations.Unavailable(f"{self._where}: a primary changed"))
 
     async def _ask(self, node: AsyncNode, *commands: Command) -> list[Any]:
         """The replies to ``commands``, of which the first must not be an error."""

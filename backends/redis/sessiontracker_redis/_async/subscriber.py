@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from redis.exceptions import InvalidResponse
+
 from ..packing import wire
 from .connections import AsyncConnections
-from .runtime import AsyncConnection, drop, next_push
+from .runtime import AsyncConnection, drop, next_push, take_your_time
 
 __all__ = ["AsyncSubscriber"]
 
@@ -19,6 +21,7 @@ class AsyncSubscriber:
 
     async def subscribe(self, channel: bytes) -> None:
         """Raises: RedisError, OSError."""
+        take_your_time(self._connection)
         await self._connection.send_packed_command(
             [wire((b"SUBSCRIBE", channel))], check_health=False
         )
@@ -28,8 +31,14 @@ class AsyncSubscriber:
 
         Raises: RedisError or OSError once the connection is lost, or interrupted.
         """
-        kind, _, text = await next_push(self._connection)
-        return text if kind == b"message" else None
+        message = await next_push(self._connection)
+        match message:
+            case [b"message", _, bytes(text)]:
+                return text
+            case [bytes(), _, _]:
+                return None
+            case _:
+                raise InvalidResponse(f"{type(message).__name__} where a message must be")
 
     async def interrupt(self) -> None:
         """End what is waiting in `next`, in whichever thread."""

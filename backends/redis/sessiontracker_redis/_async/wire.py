@@ -110,7 +110,7 @@ class AsyncWire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            count = self._replies.feed(data)
+            count = self._replies.feed(data, len(data))
         except Exception:  # this is no Redis
             self._end()
             return

@@ -16,7 +16,7 @@ from sessiontracker.backend import operations as kinds
 from .. import server
 from ..batch import Batch
 from ..confirming import Unconfirmed, changes, unconfirmed
-from ..failures import NotConnectedError, outcome_of, raised, stale_error
+from ..failures import NotConnectedError, outcome_of, raised, senseless, stale_error
 from ..options import Options
 from ..packing import LOADS, Packer
 from ..packing import outcome_of as answered
@@ -79,7 +79,7 @@ class RedisBackend(Backend):
         return any(all_of([partial(self._check_one, node) for node in nodes]))
 
     def _check_one(self, node: Node) -> bool:
-        info, *_ = node.ask(self._options.timeout, (b"INFO",), *LOADS)
+        info, *_ = node.ask(self._options.connecting, (b"INFO",), *LOADS)
         if isinstance(info, bytes):
             return server.check(info, self._where)
         if info is None or stale_error(info):  # not only: this user may not ask
@@ -143,6 +143,8 @@ class RedisBackend(Backend):
             outcome = answered(operation, reply if confirmed else reply.reply)
         except NotASessionError as error:
             return kinds.Broken(f"{self._where}: {error}")
+        except Exception:  # no script of ours says that
+            return senseless(operation, reply, self._where)
         if type(operation) in _WAITING:
             self._hints.note(operation, outcome)
         return outcome if confirmed else unconfirmed(operation, outcome, self._where)

@@ -7,6 +7,8 @@ import random
 from time import monotonic
 from typing import Any
 
+from redis.exceptions import RedisError
+
 from ..failures import NotConnectedError
 from .runtime import Connection, drop
 from .wire import Wire
@@ -25,9 +27,8 @@ class Connections:
     over by all its clients.
     """
 
-    def __init__(self, pool: Any, *, owned: bool) -> None:
+    def __init__(self, pool: Any) -> None:
         self._pool = pool
-        self._owned = owned
         self._closed = False
         self._idle: list[Wire] = []
         self._failure: Exception | None = None
@@ -69,6 +70,9 @@ class Connections:
             connection = self._pool.get_connection()
         except Exception as error:  # a credential provider raises what it likes
             self.failed(error)
+            if not isinstance(error, RedisError):
+                # redis-py leaves it open then, and would not greet the server anew.
+                self._pool.disconnect(inuse_connections=False)
             raise NotConnectedError(error) from error
         self.made += 1
         return connection
@@ -94,5 +98,4 @@ class Connections:
         self._closed = True
         while (wire := self.take_idle()) is not None:
             self.drop(wire)
-        if self._owned:
-            self._pool.disconnect(inuse_connections=False)
+        self._pool.disconnect(inuse_connections=False)

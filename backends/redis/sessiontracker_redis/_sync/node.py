@@ -22,8 +22,8 @@ __all__ = ["Node"]
 class Node:
     """The server that ``pool``, one of redis-py's, leads to."""
 
-    def __init__(self, pool: Any, *, owned: bool) -> None:
-        self.connections = Connections(pool, owned=owned)
+    def __init__(self, pool: Any) -> None:
+        self.connections = Connections(pool)
         self._subscribers: WeakSet[Subscriber] = WeakSet()
 
     def ask(self, timeout: float, *commands: Command) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from sessiontracker.backend import ConfigurationError
+from sessiontracker.backend import ConfigurationError, mask
 
 from ..options import Options
 from ..slots import Endpoint
@@ -17,6 +17,7 @@ from .node import Node
 from .runtime import (
     CLIENT,
     ConnectionPool,
+    Parser,
     PrimaryConnection,
     PrimarySSLConnection,
     Redis,
@@ -31,6 +32,8 @@ from .runtime import (
 __all__ = ["Pools"]
 
 _PLACE = {"host", "path", "port"}
+# What a pool tells its own connections alone.
+_OF_POOL = {"maint_notifications_pool_handler", "oss_cluster_maint_notifications_handler"}
 _SENTINEL_TIMEOUT = 1.0  # s: there are others to ask
 # How all nodes of a cluster are connected to; and ssl_….
 _SHARED = {
@@ -50,7 +53,8 @@ _SHARED = {
 
 
 class Pools:
-    """Makes the nodes of one tracker, each with its pool. A client's own pool stays the client's.
+    """Makes the nodes of one tracker, each with its pool. A client's own pool stays the client's:
+    it may be exhausted, and whoever waits for it waits for others.
 
     Raises: ConfigurationError.
     """
@@ -65,9 +69,10 @@ class Pools:
         """Whether that is known already: the `only` server may turn out to be one of many."""
         self._options = options
         self._sentinel: Any = None
-        times = {"socket_timeout": options.timeout, "socket_connect_timeout": options.timeout}
+        wait = options.connecting
+        times = {"socket_timeout": wait, "socket_connect_timeout": wait}
         if client is None:
-            self._kwargs = {**times, **options.connect, **parse_url(options.url)}
+            self._kwargs = {**times, **options.connect, **_parsed(options)}
             self._seeds = options.hosts or (_endpoint(self._kwargs),)
         elif self.is_cluster:
             self._kwargs = kwargs_of_cluster(client)
@@ -75,37 +80,42 @@ class Pools:
             self._seeds = tuple((node.host, int(node.port)) for node in nodes)
         else:
             pool = client.connection_pool
-            self._kwargs = {"connection_class": pool.connection_class, **pool.connection_kwargs}
+            known = {
+                name: it for name, it in pool.connection_kwargs.items() if name not in _OF_POOL
+            }
+            limits = {name: known.get(name) or seconds for name, seconds in times.items()}
+            self._kwargs = {"connection_class": pool.connection_class, **known, **limits}
             self._seeds = (_endpoint(self._kwargs),)
 
     # The one server ----------------------------------------------------------
 
     def only(self) -> Node:
         """The one server, or the one that sentinels say is the primary."""
-        if self._client is not None:
-            return Node(self._client.connection_pool, owned=False)
-        pool = self._of_service() if self._options.service else _pool(self._kwargs)
-        return Node(pool, owned=True)
+        return Node(self._of_service() if self._options.service else _pool(self._kwargs))
 
     def _of_service(self) -> Any:
         kwargs = {name: value for name, value in self._kwargs.items() if name not in _PLACE}
         secure = kwargs.pop("connection_class", None) is not None
         sentinels = {name: value for name, value in kwargs.items() if name.startswith("ssl_")}
-        self._sentinel = Sentinel(
-            self._options.hosts,
-            sentinel_kwargs={
-                "socket_timeout": _SENTINEL_TIMEOUT,
-                "socket_connect_timeout": _SENTINEL_TIMEOUT,
-                "retry": Retry(NoBackoff(), 0),
-                "ssl": secure,
-                **sentinels,
-                **self._options.sentinel,
-            },
-        )
+        try:
+            self._sentinel = Sentinel(
+                self._options.hosts,
+                sentinel_kwargs={
+                    "socket_timeout": _SENTINEL_TIMEOUT,
+                    "socket_connect_timeout": _SENTINEL_TIMEOUT,
+                    "retry": Retry(NoBackoff(), 0),
+                    "ssl": secure,
+                    **sentinels,
+                    **self._options.sentinel,
+                },
+            )
+        except TypeError as error:  # what stands in the url's query
+            raise ConfigurationError(f"{self._options.where}.url: {error}") from None
         return SentinelConnectionPool(
             self._options.service,
             self._sentinel,
             connection_class=PrimarySSLConnection if secure else PrimaryConnection,
+            parser_class=Parser,
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
             **kwargs,
         )
@@ -124,7 +134,7 @@ class Pools:
             if name in _SHARED or name.startswith("ssl_")
         }
         host, port = self._remapped(endpoint)
-        return Node(_pool({**shared, "host": host, "port": port}), owned=True)
+        return Node(_pool({**shared, "host": host, "port": port}))
 
     def _remapped(self, endpoint: Endpoint) -> Endpoint:
         if isinstance(self._client, RedisCluster):
@@ -137,10 +147,26 @@ class Pools:
             self._sentinel.close()
 
 
+def _parsed(options: Options) -> dict[str, Any]:
+    """What redis-py reads in the url. Raises: ConfigurationError."""
+    try:
+        kwargs: dict[str, Any] = parse_url(options.url)
+    except ValueError as error:
+        # Only of the query it says nothing that may be a piece of a password.
+        said = str(error) if "connection URL" in str(error) else "its host or port is none"
+        raise ConfigurationError(
+            f"{options.where}.url: {mask(options.url)!r} cannot be read: {said}: write one like "
+            '"redis://localhost:6379", with what is no letter or digit of a password as %40'
+        ) from None
+    return kwargs
+
+
 def _pool(kwargs: dict[str, Any]) -> Any:
-    return ConnectionPool(
-        maint_notifications_config=MaintNotificationsConfig(enabled=False), **kwargs
-    )
+    ours = {
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+        "parser_class": Parser,
+    }
+    return ConnectionPool(**{**kwargs, **ours})
 
 
 def _endpoint(kwargs: dict[str, Any]) -> Endpoint:

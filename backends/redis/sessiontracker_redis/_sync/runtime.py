@@ -12,12 +12,16 @@ import redis
 from redis import connection as redis_connection
 from redis import retry as redis_retry
 from redis import sentinel as redis_sentinel
+from redis._parsers.hiredis import NOT_ENOUGH_DATA, _HiredisParser
 from redis.exceptions import RedisError
+
+from ..replies import Bounded
 
 __all__ = [
     "CLIENT",
     "Connection",
     "ConnectionPool",
+    "Parser",
     "PrimaryConnection",
     "PrimarySSLConnection",
     "Redis",
@@ -36,6 +40,7 @@ __all__ = [
     "parse_url",
     "sleep",
     "socket_of",
+    "take_your_time",
 ]
 
 # redis-py says of its types only a part.
@@ -90,6 +95,14 @@ def all_of(calls: Sequence[Callable[[], T]]) -> list[T]:
 # changed, tests/test_wire.py fails.
 
 
+class Parser(_HiredisParser):
+    """redis-py's own, which believes no server all that it announces."""
+
+    def on_connect(self, connection: Connection, **kwargs: Any) -> None:
+        super().on_connect(connection, **kwargs)  # type: ignore[no-untyped-call]
+        self._reader: Any = Bounded(self._reader, NOT_ENOUGH_DATA, connection.socket_timeout)
+
+
 def is_outdated(connection: Connection) -> bool:
     """Whether ``connection`` should be made anew: the server moves, or wants newer credentials."""
     connection = _plain(connection)
@@ -124,6 +137,13 @@ def _plain(connection: Connection) -> Connection:
 def next_push(connection: Connection) -> Any:
     """The next message of a connection that subscribes."""
     return connection.read_response(disable_decoding=True, timeout=None, push_request=True)
+
+
+def take_your_time(connection: Connection) -> None:
+    """Let whoever listens on ``connection`` wait for as long as nothing is said."""
+    reader = _plain(connection)._parser._reader
+    if isinstance(reader, Bounded):
+        reader.take_your_time()
 
 
 def drop(connection: Connection) -> None:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from redis.exceptions import InvalidResponse
+
 from ..packing import wire
 from .connections import Connections
-from .runtime import Connection, drop, next_push
+from .runtime import Connection, drop, next_push, take_your_time
 
 __all__ = ["Subscriber"]
 
@@ -20,6 +22,7 @@ class Subscriber:
 
     def subscribe(self, channel: bytes) -> None:
         """Raises: RedisError, OSError."""
+        take_your_time(self._connection)
         self._connection.send_packed_command([wire((b"SUBSCRIBE", channel))], check_health=False)
 
     def next(self) -> bytes | None:
@@ -27,8 +30,14 @@ class Subscriber:
 
         Raises: RedisError or OSError once the connection is lost, or interrupted.
         """
-        kind, _, text = next_push(self._connection)
-        return text if kind == b"message" else None
+        message = next_push(self._connection)
+        match message:
+            case [b"message", _, bytes(text)]:
+                return text
+            case [bytes(), _, _]:
+                return None
+            case _:
+                raise InvalidResponse(f"{type(message).__name__} where a message must be")
 
     def interrupt(self) -> None:
         """End what is waiting in `next`, in whichever thread."""

@@ -51,7 +51,7 @@ class Wire:
                 size = self._socket.recv_into(self._buffer)
                 if size == 0:
                     break
-                received = self._replies.feed(self._buffer, 0, size)
+                received = self._replies.feed(self._buffer, size)
                 if received < count:
                     left = until - monotonic()
                     if left <= 0:

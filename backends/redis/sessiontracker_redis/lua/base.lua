@@ -25,7 +25,7 @@ local NO_TOKEN = '0000000000000000000' -- tokens have 19 digits: no number holds
 local CLAIM = NO_TOKEN -- of a lease that is only kept free for a waiter
 
 local SAVED, IN_PROGRESS, QUEUED, RELEASED, MISSING, IS_FINISHED = 1, 2, 3, 4, 5, 6
-local IS_ACTIVE, LOCKED, LOST, STALE, UNKNOWN, DELETED = 7, 8, 9, 10, 11, 12
+local IS_ACTIVE, LOCKED, LOST, STALE, UNKNOWN, DELETED, PONG = 7, 8, 9, 10, 11, 12, 19
 
 local function due(slid, idle, every)
   if idle == 0 then

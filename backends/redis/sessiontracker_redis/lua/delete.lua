@@ -1,9 +1,9 @@
--- Delete: id, life, stamp, hold, age.
+-- Delete: id, life, stamp, hold, since.
 --#include base
 --#include store
 --#include record
 --#include lock
-local id, life, age = ARGV[2], ARGV[3], tonumber(ARGV[11])
+local id, life, since = ARGV[2], ARGV[3], tonumber(ARGV[11])
 local whole, matters, stamp_at, hold_at, changed = false, true, 4, 7, true
 --#include load
 --#include hold

@@ -1,9 +1,9 @@
--- Finish: id, retention, stamp, whether there is a payload, payload, hold, age.
+-- Finish: id, retention, stamp, whether there is a payload, payload, hold, since.
 --#include base
 --#include store
 --#include record
 --#include lock
-local id, retention, age = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
+local id, retention, since = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
 local saves, payload = ARGV[7] ~= '', ARGV[8]
 local whole, matters, stamp_at, hold_at, changed = not saves, true, 4, 9, true
 --#include load

@@ -1,16 +1,20 @@
 -- The lock as it is `stored`, and the last deed; without one, what the sessions tell.
 if stored then
   if #stored < LOCK_SIZE or string.byte(stored) ~= 2 then
-    error('BROKEN: this is no lock')
+    error('BROKEN: ' .. L .. ' holds no lock')
   end
   local _, token, kept, lasts, released, deed, time, ticket, lease, till, size =
     struct.unpack(LOCK, stored)
   local after = LOCK_SIZE + size
+  if #stored < after or token > LAST_TOKEN or lease > LAST_TOKEN
+    or string.find(token, '%D') or string.find(lease, '%D') then
+    error('BROKEN: ' .. L .. ' holds a lock without a token')
+  end
   lock = {
     there = true, token = token, kept = kept, lasts = lasts, released = released,
     deed = deed, time = time, ticket = ticket, lease = lease, till = till,
     holder = sub(stored, LOCK_SIZE + 1, after),
-    queue = #stored > after and cmsgpack.unpack(sub(stored, after + 1)) or {},
+    queue = #stored > after and queue_of(L, sub(stored, after + 1)) or {},
   }
   if ticket ~= NO_ID and ms >= till then
     hand_over()

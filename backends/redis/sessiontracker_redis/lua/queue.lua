@@ -5,8 +5,10 @@ changed = true
 for index, known in ipairs(lock.queue) do
   if known[TICKET] == ticket then
     ahead = index - 1
-    -- Looks in quick succession say nothing new, and then change nothing.
-    changed = known[EVERY] ~= looks or ms - known[SEEN] >= floor(looks / 4)
+    -- Looks in quick succession say nothing new, and then change nothing; but for those at a
+    -- claim, which may begin with this one, and has to be survived.
+    local quick = known[EVERY] == looks and ms - known[SEEN] < floor(looks / 4)
+    changed = not quick or lock.lease == CLAIM
     lock.queue[index] = waiter
   end
 end
@@ -21,4 +23,5 @@ if not ahead then
   alive[ahead + 1] = waiter
   lock.queue = alive
 end
-local look_in = ahead > 0 and looks or max(1, min(looks, lock.till - ms))
+-- All look when the lease ends: those ahead may be dead by then.
+local look_in = max(1, min(looks, lock.till - ms))

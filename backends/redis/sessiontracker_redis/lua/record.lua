@@ -8,7 +8,7 @@ local active_lasts, finished_lasts -- until when their keys do; 0: no key; nil: 
 
 local function parse(key, text)
   if #text < SIZE or string.byte(text) ~= 1 then
-    error('BROKEN: this is no session')
+    error('BROKEN: ' .. key .. ' holds no session')
   end
   local _, life, write, version, started, updated, slid, idle, ends, expires, size =
     struct.unpack(HEAD, text)
@@ -18,6 +18,9 @@ local function parse(key, text)
       text = call('GETRANGE', key, 0, SIZE + size - 1)
     end
     owner = sub(text, SIZE + 1, SIZE + size)
+    if #owner < size then
+      error('BROKEN: ' .. key .. ' holds half a session')
+    end
   end
   -- A record outlives its session by as long as the deed that left it is remembered.
   return {

@@ -12,7 +12,7 @@ elseif version and (version ~= active.version or life ~= active.life or write ~=
   refusal = { STALE, active.version, active.life == life and 1 or 0 }
 end
 -- A repeat that is refused may have been done before others came.
-if refusal and age > 0 and version then
+if refusal and since > 0 and version then
   local record = active and active.life == life and active
     or finished and finished.life == life and finished
   local perhaps

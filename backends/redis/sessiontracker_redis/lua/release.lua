@@ -1,4 +1,4 @@
--- Release: ticket, life, age.
+-- Release: ticket, life, since.
 --#include base
 --#include store
 --#include record
@@ -12,8 +12,13 @@ if life ~= '' and not (active and active.life == life) then
   answer = { not active and finished and IS_FINISHED or MISSING }
 end
 local changed = leave(ticket)
-if not changed and lock.released ~= ticket then
-  return { tonumber(ARGV[4]) > 0 and UNKNOWN or LOST }
+if not changed then
+  local again = tonumber(ARGV[4]) > 0
+  if lock.released ~= ticket then
+    return { again and UNKNOWN or LOST }
+  elseif again and answer[1] ~= RELEASED then
+    return { UNKNOWN }
+  end
 end
 --#include commit
 return answer

@@ -1,9 +1,9 @@
--- Resume: id, life, hold, age.
+-- Resume: id, life, hold, since.
 --#include base
 --#include store
 --#include record
 --#include lock
-local id, life, age = ARGV[2], ARGV[3], tonumber(ARGV[8])
+local id, life, since = ARGV[2], ARGV[3], tonumber(ARGV[8])
 local whole, matters, hold_at, changed = true, true, 4, true
 --#include load
 --#include hold

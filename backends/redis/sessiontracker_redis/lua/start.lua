@@ -1,4 +1,4 @@
--- Start: id, payload, owner, idle, absolute, read, touch_every, hold, age, and what is adopted:
+-- Start: id, payload, owner, idle, absolute, read, touch_every, hold, since, and what is adopted:
 -- life, version, started, slid, idle, ends, expires.
 --#include base
 --#include store
@@ -9,7 +9,7 @@ local whole, matters, hold_at, changed = true, true, 9, false
 --#include hold
 local id, payload, owner = ARGV[2], ARGV[3], ARGV[4]
 local idle, absolute = tonumber(ARGV[5]), tonumber(ARGV[6])
-local every, age = tonumber(ARGV[8]), tonumber(ARGV[13])
+local every, since = tonumber(ARGV[8]), tonumber(ARGV[13])
 local adopts = ARGV[14] ~= ''
 local life, version = id, 1
 if adopts then
@@ -23,10 +23,7 @@ for index = 1, 2 do
   end
 end
 local answer
-if active and not lost then
-  if ARGV[7] == '' then
-    return { IN_PROGRESS, text }
-  end
+if active and ARGV[7] ~= '' and not lost then
   local slid
   --#include register
   --#include slid
@@ -42,6 +39,9 @@ else
   end
   if lost then
     return { LOST }
+  end
+  if active then
+    return { IN_PROGRESS, text }
   end
   if not hold and lock.ticket ~= NO_ID then
     return { LOCKED, lock.holder, lock.till - ms }

@@ -1,12 +1,12 @@
--- Write: id, stamp, payload, hold, release, age.
+-- Write: id, stamp, payload, hold, release, since.
 --#include base
 --#include store
-local id, age = ARGV[2], tonumber(ARGV[12])
+local id, since = ARGV[2], tonumber(ARGV[12])
 --#include written
 --#include record
 --#include lock
 --#include leave
-local whole, matters, stamp_at, hold_at, changed = false, age > 0, 3, 7, false
+local whole, matters, stamp_at, hold_at, changed = false, since > 0, 3, 7, false
 --#include load
 --#include hold
 if active and active.write == id then

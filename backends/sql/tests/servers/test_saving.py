@@ -10,32 +10,12 @@ from typing import Any
 import pytest
 
 from sessiontracker.backend import operations as kinds
-from sessiontracker_sql._sync import connections
 from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql.talk import Query
 
+from .conftest import Admin
+
 PAYLOAD = b"payload"
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Query]:
-    """What the server is asked, from when it is asked for on."""
-    queries: list[Query] = []
-    connect = connections.connect
-
-    def listening(options: Any) -> Any:
-        connection = connect(options)
-        ask = connection.ask
-
-        def noting(query: Query, timeout: float) -> Any:
-            queries.append(query)
-            return ask(query, timeout)
-
-        connection.ask = noting  # type: ignore[method-assign]
-        return connection
-
-    monkeypatch.setattr(connections, "connect", listening)
-    return queries
 
 
 @pytest.fixture
@@ -59,6 +39,33 @@ def test_an_update_is_one_round_trip(
     assert meta.expires == meta.slid + 60_000
     [found] = backend.execute([kinds.Read(address)])
     assert found == kinds.Found(meta, b"new")
+
+
+def test_a_row_that_cannot_be_read_stays_as_it_is_and_its_neighbours_are_saved(
+    started: kinds.Meta, backend: ServerBackend, address: kinds.Address, admin: Admin
+) -> None:
+    beside = kinds.Address("checkout", "", "kbeside")
+    [other] = backend.execute([kinds.Start(beside, 3, PAYLOAD)])
+    assert isinstance(other, kinds.Saved)
+    odd = "'\\xff'" if admin.is_postgresql else "X'ff'"
+    spoilt = f"{admin.prefix}keys WHERE active_owner = {odd}"
+    admin.execute(f"UPDATE {admin.prefix}keys SET active_owner = {odd} WHERE active_life = 1")
+    before = admin.execute(f"SELECT * FROM {spoilt}")
+    for writes in ([], [kinds.Write(beside, 4, other.meta.stamp, b"new")]):
+        broken, *saved = backend.execute([kinds.Write(address, 2, started.stamp, b"new"), *writes])
+        assert isinstance(broken, kinds.Broken)
+        assert [type(each) for each in saved] == [kinds.Saved] * len(writes)
+        assert admin.execute(f"SELECT * FROM {spoilt}") == before
+
+
+def test_a_large_one_is_as_well(
+    asked: list[Query], started: kinds.Meta, backend: ServerBackend, address: kinds.Address
+) -> None:
+    payload = os.urandom(300_000)
+    [saved] = backend.execute([kinds.Write(address, 2, started.stamp, payload)])
+    assert isinstance(saved, kinds.Saved)
+    assert len(asked) == 1
+    assert backend.execute([kinds.Read(address)]) == [kinds.Found(saved.meta, payload)]
 
 
 def test_a_batch_of_updates_is_one_round_trip_as_well(

@@ -29,6 +29,7 @@ end
 if is_free or is_mine then
   local begun = starts and not active
   if begun then
+    --#include owned/payloads
     count_others()
     if excess > 0 and not makes_room then
       if leave(ticket) then
@@ -36,6 +37,7 @@ if is_free or is_mine then
       end
       return { LIMIT_REACHED, #others }
     end
+    choose(id)
   end
   if token == CLAIM then
     local last = lock.token

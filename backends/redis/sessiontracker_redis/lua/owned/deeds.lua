@@ -6,14 +6,20 @@ local function with_deed(stored, id, time, at)
     at = min(max(at, remembered) + 1000, FOREVER)
     return pack(LOCK, 2, NO_TOKEN, 0, at, NO_ID, id, time, NO_ID, NO_TOKEN, 0, 0), at
   end
+  if #stored < LOCK_SIZE or byte(stored) ~= 2 then
+    error('BROKEN: ' .. L .. ' holds no lock')
+  end
   local _, token, kept, _, _, _, _, ticket, _, till, size = unpack(LOCK, stored)
+  if token > LAST_TOKEN or string.find(token, '%D') then
+    error('BROKEN: ' .. L .. ' holds a lock without a token')
+  end
   kept = max(kept, floor(tonumber(token) / 1000))
   if at == 0 and ticket == NO_ID and ms > kept and ms >= remembered then
     return nil
   end
   at = max(at, remembered, kept, till)
   if #stored > LOCK_SIZE + size then
-    for _, waiter in ipairs(cmsgpack.unpack(sub(stored, LOCK_SIZE + size + 1))) do
+    for _, waiter in ipairs(queue_of(L, sub(stored, LOCK_SIZE + size + 1))) do
       at = max(at, waiter[SEEN] + 2 * waiter[EVERY])
     end
   end

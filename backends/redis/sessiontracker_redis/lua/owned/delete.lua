@@ -1,9 +1,10 @@
--- Delete: id, life, stamp, hold, age.
+-- Delete: id, life, stamp, hold, since.
 --#include owned/all
 --#include owned/tidy
-local id, life, age = ARGV[2], ARGV[3], tonumber(ARGV[11])
+local id, life, since = ARGV[2], ARGV[3], tonumber(ARGV[11])
 local stamp_at, hold_at, changed = 4, 7, true
 load_owner()
+--#include owned/payloads
 load(false)
 lend()
 --#include hold

@@ -1,9 +1,10 @@
--- EndOwner: id, retention, keep, age.
+-- EndOwner: id, retention, keep, since.
 --#include owned/all
 --#include owned/tidy
 --#include owned/deeds
-local id, retention, keep, age = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local id, retention, keep, since = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 load_owner()
+--#include owned/payloads
 if owner.ending == id then
   return { ENDED, owner.count }
 end
@@ -17,6 +18,13 @@ local function fields_of(key)
 end
 
 local heads, finished_heads, locks = fields_of(A), fields_of(F), fields_of(L)
+for key, fields in pairs({ [A] = heads, [F] = finished_heads, [L] = locks }) do
+  for field, stored in pairs(fields) do
+    if #stored < (key == L and LOCK_SIZE or SIZE) then
+      error('BROKEN: ' .. key .. ' holds nothing of ours at ' .. field)
+    end
+  end
+end
 
 -- What was done last under a key, and when; nil: nothing that anybody knows of.
 local function deed_of(field)
@@ -28,13 +36,13 @@ local function deed_of(field)
   return head and sub(head, 10, 17), head and unpack('>I6', head, 30)
 end
 
-if age > 0 then
+if since > 0 then
   -- Whether anything was done to the owner's sessions since it was first sent, or may have been.
-  local is_past = age >= REMEMBERED or owner.ending ~= NO_ID and owner.time >= ms - age
+  local is_past = ms - since >= REMEMBERED or owner.ending ~= NO_ID and owner.time >= since
   for _, fields in ipairs({ heads, finished_heads, locks }) do
     for field in pairs(fields) do
       local deed, time = deed_of(field)
-      is_past = is_past or deed and time >= ms - age
+      is_past = is_past or deed and time >= since
     end
   end
   if is_past then
@@ -55,6 +63,9 @@ for field, head in pairs(heads) do
         record.version, record.write, record.updated = record.version + 1, id, ms
         record.expires = min(ms + retention, FOREVER)
         moved[field] = record
+        if not payloads[field] then
+          error('BROKEN: ' .. PAYLOADS[A] .. ' has not the payload of ' .. field)
+        end
       elseif retention and finished_heads[field] then
         finished_gone[#finished_gone + 1] = field
         finished_heads[field] = nil

@@ -1,10 +1,11 @@
--- Finish: id, retention, stamp, whether there is a payload, payload, hold, age.
+-- Finish: id, retention, stamp, whether there is a payload, payload, hold, since.
 --#include owned/all
 --#include owned/tidy
-local id, retention, age = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
+local id, retention, since = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
 local saves, payload = ARGV[7] ~= '', ARGV[8]
 local stamp_at, hold_at, changed = 4, 9, true
 load_owner()
+--#include owned/payloads
 load(not saves)
 lend()
 --#include hold

@@ -3,7 +3,8 @@ local text -- the active session, if it was loaded whole
 local lent, deed, time = false, nil, nil -- whether the deed is the last ending; what it was
 
 local function text_of(key, head)
-  return head .. (call('HGET', PAYLOADS[key], name) or error('BROKEN: it has no payload'))
+  return head .. (call('HGET', PAYLOADS[key], name)
+    or error('BROKEN: ' .. PAYLOADS[key] .. ' has not the payload of ' .. name))
 end
 
 local function load(whole)

@@ -27,8 +27,11 @@ local function precedes(one, other)
   return (byte(one, at) or -1) < (byte(other, at) or -1)
 end
 
--- The oldest of the others are finished by the start `id`, whoever holds their locks.
-local function make_room(id)
+local leaving = {} -- those that make room, and what becomes of each
+
+-- The oldest of the others will be finished by the start `id`, whoever holds their locks. Nothing
+-- is written yet: what cannot be read is found now.
+local function choose(id)
   if excess == 0 then
     return
   end
@@ -42,18 +45,36 @@ local function make_room(id)
   for index = 1, excess do
     name = others[index][1]
     local record, till = parse(A, others[index][3])
-    local payload, stored = call('HGET', PAYLOADS[A], name), call('HGET', L, name)
+    local text, stored = text_of(A, ''), call('HGET', L, name)
+    if stored then
+      with_deed(stored, id, ms, 0) -- it is a lock
+    end
     local time, kept = max(ms, stored and unpack('>I6', stored, 51) or record.updated), 0
-    drop(A, till)
     if retention > 0 then
       record.version, record.write, record.updated = record.version + 1, id, ms
       record.expires = min(ms + retention, FOREVER)
-      kept = put(F, record, payload)
+      kept = max(record.expires, record.updated + REMEMBERED)
+    end
+    leaving[index] = {
+      name = name, till = till, record = retention > 0 and record, payload = text,
+      stored = stored, time = (stored or retention == 0 or time ~= ms) and time, kept = kept,
+    }
+  end
+  name = mine
+end
+
+local function make_room(id)
+  local mine = name
+  for _, other in ipairs(leaving) do
+    name = other.name
+    drop(A, other.till)
+    if other.record then
+      put(F, other.record, other.payload)
     else
       drop(F, 0)
     end
-    if stored or retention == 0 or time ~= ms then
-      store(L, with_deed(stored, id, time, kept))
+    if other.time then
+      store(L, with_deed(other.stored, id, other.time, other.kept))
     end
   end
   name = mine

@@ -13,9 +13,12 @@ local function load_owner()
     return
   end
   if #shown < OWNER_SIZE or byte(shown) ~= 4 then
-    error('BROKEN: this is no owner')
+    error('BROKEN: ' .. O .. ' is no owner')
   end
   local _, ending, time, count, version, write, kept = unpack(OWNER, shown)
+  if version > LAST_TOKEN or string.find(version, '%D') then
+    error('BROKEN: ' .. O .. ' is an owner without a version')
+  end
   owner = {
     ending = ending, time = time, count = count, version = version, write = write, kept = kept,
     payload = sub(shown, OWNER_SIZE + 1),

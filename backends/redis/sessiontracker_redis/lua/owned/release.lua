@@ -1,4 +1,4 @@
--- Release: ticket, life, age.
+-- Release: ticket, life, since.
 --#include owned/all
 --#include leave
 load(false)
@@ -7,9 +7,12 @@ local answer = { RELEASED }
 if life ~= '' and not (active and active.life == life) then
   answer = { not active and finished and IS_FINISHED or MISSING }
 end
+local again = tonumber(ARGV[4]) > 0
 if leave(ticket) then
   commit()
 elseif lock.released ~= ticket then
-  return { tonumber(ARGV[4]) > 0 and UNKNOWN or LOST }
+  return { again and UNKNOWN or LOST }
+elseif again and answer[1] ~= RELEASED then
+  return { UNKNOWN }
 end
 return answer

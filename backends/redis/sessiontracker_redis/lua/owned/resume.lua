@@ -1,11 +1,12 @@
--- Resume: id, life, hold, age, limit.
+-- Resume: id, life, hold, since, limit.
 --#include owned/all
 --#include owned/tidy
-local id, life, age = ARGV[2], ARGV[3], tonumber(ARGV[8])
+local id, life, since = ARGV[2], ARGV[3], tonumber(ARGV[8])
 local hold_at, limit_at, changed = 4, 9, true
 --#include owned/deeds
 --#include owned/limit
 load_owner()
+--#include owned/payloads
 load(true)
 lend()
 --#include hold

@@ -1,15 +1,16 @@
--- Rotate: id, stamp, payload, to, hold, age.
+-- Rotate: id, stamp, payload, to, hold, since.
 --#include owned/all
 --#include owned/tidy
-local id, payload, to, age = ARGV[2], ARGV[6], ARGV[7], tonumber(ARGV[12])
+local id, payload, to, since = ARGV[2], ARGV[6], ARGV[7], tonumber(ARGV[12])
 local stamp_at, hold_at, changed = 3, 8, true
 local from = name
 load_owner()
+--#include owned/payloads
 name = to
 load(true)
 for index = 1, 2 do
   local record = index == 1 and active or index == 2 and finished
-  if record and (record.write == id or age > 0 and record.life == ARGV[stamp_at]
+  if record and (record.write == id or since > 0 and record.life == ARGV[stamp_at]
     and record.version > tonumber(ARGV[stamp_at + 1]) + 1) then
     record.version, record.write = tonumber(ARGV[stamp_at + 1]) + 1, id
     return { SAVED, fixed(record) .. record.owner, shown or false }

@@ -1,4 +1,4 @@
--- Start: id, payload, owner, idle, absolute, read, touch_every, hold, age, and what is adopted:
+-- Start: id, payload, owner, idle, absolute, read, touch_every, hold, since, and what is adopted:
 -- life, version, started, slid, idle, ends, expires; and the limit.
 --#include owned/all
 --#include owned/tidy
@@ -6,12 +6,13 @@ local hold_at, limit_at, changed = 9, 21, false
 --#include owned/deeds
 --#include owned/limit
 load_owner()
+--#include owned/payloads
 load(true)
 lend()
 --#include hold
 local id, payload, owner_name = ARGV[2], ARGV[3], ARGV[4]
 local idle, absolute = tonumber(ARGV[5]), tonumber(ARGV[6])
-local every, age = tonumber(ARGV[8]), tonumber(ARGV[13])
+local every, since = tonumber(ARGV[8]), tonumber(ARGV[13])
 local adopts = ARGV[14] ~= ''
 local life, version = id, 1
 if adopts then
@@ -24,10 +25,7 @@ for index = 1, 2 do
     return with_room({ SAVED, fixed(record) .. record.owner, shown or false }, id)
   end
 end
-if active and not lost then
-  if ARGV[7] == '' then
-    return { IN_PROGRESS, text, shown or false }
-  end
+if active and ARGV[7] ~= '' and not lost then
   local slid
   --#include register
   --#include slid
@@ -47,6 +45,9 @@ end
 if lost then
   return { LOST }
 end
+if active then
+  return { IN_PROGRESS, text, shown or false }
+end
 if not hold and lock.ticket ~= NO_ID then
   return { LOCKED, lock.holder, lock.till - ms }
 end
@@ -54,6 +55,7 @@ count_others()
 if excess > 0 and not makes_room then
   return { LIMIT_REACHED, #others }
 end
+choose(id)
 do
   local owner = owner_name
   --#include begin

@@ -1,9 +1,10 @@
--- Write: id, stamp, payload, hold, release, age.
+-- Write: id, stamp, payload, hold, release, since.
 --#include owned/all
 --#include leave
-local id, age = ARGV[2], tonumber(ARGV[12])
+local id, since = ARGV[2], tonumber(ARGV[12])
 local stamp_at, hold_at, changed = 3, 7, false
 load_owner()
+--#include owned/payloads
 load(false)
 lend()
 --#include hold

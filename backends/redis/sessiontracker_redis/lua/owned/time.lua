@@ -1,0 +1,2 @@
+-- Time.
+--#include time

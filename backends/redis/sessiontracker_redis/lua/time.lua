@@ -1,0 +1,3 @@
+-- Time.
+--#include base
+return { PONG, now }

@@ -1,0 +1,186 @@
+"""What somebody else put under our keys: scripts look first, and refuse before they write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from redis import Redis
+
+from sessiontracker.backend import operations
+from sessiontracker.operations import (
+    Acquire,
+    Address,
+    Broken,
+    Delete,
+    EndOwner,
+    Finish,
+    Found,
+    Granted,
+    Limit,
+    Page,
+    Queued,
+    Read,
+    Release,
+    Saved,
+    Scan,
+    Start,
+    Write,
+)
+from sessiontracker_redis._sync.backend import RedisBackend
+
+SCOPE = "c2NvcGUgb2YgMTI4IGJpdA"
+PLAIN = Address("checkout", "", "kone")
+OWNED = Address("login", SCOPE, "kone")
+OTHER = Address("login", SCOPE, "ktwo")
+LOCK = 92  # bytes before the holder
+
+Ask = Callable[[operations.Operation], operations.Outcome]
+
+
+@pytest.fixture
+def ask(backend: RedisBackend) -> Ask:
+    return lambda operation: backend.execute([operation])[0]
+
+
+@pytest.fixture
+def stamp(ask: Ask) -> Callable[[Address], operations.Stamp]:
+    def of(address: Address) -> operations.Stamp:
+        found = ask(Read(address))
+        assert isinstance(found, Found)
+        return found.meta.stamp
+
+    return of
+
+
+def everything(admin: Redis, prefix: str) -> dict[bytes, Any]:
+    """All that is stored, in the server's own form."""
+    return {name: admin.dump(name) for name in admin.keys(f"{prefix}*")}
+
+
+DEEP = b"\x91" * 100_000 + b"\xc0"
+WAITER = [b"ticket!!", b"web-1", 1000, 1_800_000_000_000, b"channel"]
+QUEUES = {
+    "no msgpack": b"\xc1",
+    "no array": msgspec.msgpack.encode("text"),
+    "nested deeply": DEEP,
+    "cut": msgspec.msgpack.encode([WAITER])[:-3],
+    "a waiter that is none": msgspec.msgpack.encode([WAITER, 7]),
+    "an interval that is none": msgspec.msgpack.encode([[*WAITER[:2], "soon", *WAITER[3:]]]),
+    "half a waiter": msgspec.msgpack.encode([WAITER[:2]]),
+    "no end of time": msgspec.msgpack.encode([[*WAITER[:3], 1e300, WAITER[4]]]),
+    "a number of a ticket": msgspec.msgpack.encode([[7, *WAITER[1:]]]),
+}
+
+
+@pytest.mark.parametrize("address", [PLAIN, OWNED])
+@pytest.mark.parametrize("queue", QUEUES)
+def test_a_queue_that_is_none_is_refused_before_anything_is_written(
+    ask: Ask, admin: Redis, prefix: str, stamp: Any, address: Address, queue: str
+) -> None:
+    ask(Start(address, 1, b"payload"))
+    assert isinstance(ask(Acquire(address, 11, 60_000, "web-1")), Granted)
+    assert isinstance(ask(Acquire(address, 12, 60_000, "web-2")), Queued)
+    read = stamp(address)
+    if address.scope:
+        name = f"{prefix}login:{{{SCOPE}}}:lh"
+        stored = admin.hget(name, "kone")
+    else:
+        name = f"{prefix}checkout:{{kone}}:l"
+        stored = admin.get(name)
+    assert isinstance(stored, bytes)
+    spoilt = stored[: LOCK + int.from_bytes(stored[LOCK - 2 : LOCK], "big")] + QUEUES[queue]
+    if address.scope:
+        admin.hset(name, "kone", spoilt)
+    else:
+        admin.set(name, spoilt)
+    before = everything(admin, prefix)
+    for operation in (
+        Write(address, 2, read, b"new"),
+        Finish(address, 3, 60_000),
+        Release(address, 11),
+        Acquire(address, 12, 60_000, "web-2"),
+        Delete(address, 4),
+        Start(address, 5, b"again"),
+    ):
+        outcome = ask(operation)
+        assert isinstance(outcome, Broken), (operation, outcome)
+        assert name in outcome.reason
+        assert everything(admin, prefix) == before
+
+
+@pytest.mark.parametrize("token", [b"1e+15              ", b"-" + b"1" * 18, b"9" * 19])
+def test_a_token_that_is_none_is_refused_before_anything_is_written(
+    ask: Ask, admin: Redis, prefix: str, token: bytes
+) -> None:
+    ask(Start(PLAIN, 1, b"payload"))
+    ask(Acquire(PLAIN, 11, 60_000, "web-1"))
+    name = f"{prefix}checkout:{{kone}}:l"
+    stored = admin.get(name)
+    assert isinstance(stored, bytes)
+    admin.set(name, stored[:1] + token + stored[20:])
+    before = everything(admin, prefix)
+    for operation in (Delete(PLAIN, 3), Finish(PLAIN, 4, 60_000), Acquire(PLAIN, 12, 60_000)):
+        outcome = ask(operation)
+        assert isinstance(outcome, Broken), (operation, outcome)
+        assert everything(admin, prefix) == before
+
+
+SPOILT_OWNERS: dict[str, Callable[[Redis, str], object]] = {
+    "a payload is missing": lambda admin, name: admin.hdel(f"{name}:ap", "kone"),
+    "payloads are no hash": lambda admin, name: admin.set(f"{name}:ap", "x"),
+    "finished payloads are no hash": lambda admin, name: admin.set(f"{name}:fp", "x"),
+    "a head is none": lambda admin, name: admin.hset(f"{name}:ah", "kone", b"\x09" * 80),
+    "a lock is none": lambda admin, name: admin.hset(f"{name}:lh", "kone", "x"),
+    "the owner is none": lambda admin, name: admin.set(f"{name}:o", b"\x04" + b"x" * 80),
+}
+
+
+@pytest.mark.parametrize("how", SPOILT_OWNERS)
+def test_another_s_spoilt_session_stops_no_script_half_way(
+    ask: Ask, admin: Redis, prefix: str, how: str
+) -> None:
+    ask(Start(OWNED, 1, b"payload"))
+    ask(Acquire(OWNED, 11, 60_000, "web-1"))
+    name = f"{prefix}login:{{{SCOPE}}}"
+    SPOILT_OWNERS[how](admin, name)
+    before = everything(admin, prefix)
+    makes_room = Limit(1, finish_oldest=True, retention=60_000)
+    start = Start(OTHER, 5, b"other", limit=makes_room)
+    for operation in (
+        start,
+        Acquire(OTHER, 13, 60_000, start=start),
+        EndOwner(Address("login", SCOPE, ""), 6, 60_000),
+    ):
+        outcome = ask(operation)
+        assert isinstance(outcome, Broken), (operation, outcome)
+        assert everything(admin, prefix) == before
+
+
+def test_a_name_that_is_no_text_stops_no_scan(ask: Ask, admin: Redis, prefix: str) -> None:
+    ask(Start(PLAIN, 1, b"payload"))
+    stored = admin.get(f"{prefix}checkout:{{kone}}:a")
+    assert isinstance(stored, bytes)
+    admin.set(f"{prefix}checkout:{{".encode() + b"\xff\xfe}:a", stored)
+    admin.hset(f"{prefix}checkout:{{{SCOPE}}}:ah", b"\xff", b"x")
+    page = ask(Scan("checkout"))  # type: ignore[arg-type]
+    assert isinstance(page, Page)
+    assert [item.address for item in page.items] == [PLAIN]
+
+
+def test_a_holder_and_an_owner_that_are_no_text_are_shown_all_the_same(
+    ask: Ask, admin: Redis, prefix: str
+) -> None:
+    saved = ask(Start(PLAIN, 1, b"payload", owner="alice"))
+    assert isinstance(saved, Saved)
+    name = f"{prefix}checkout:{{kone}}:a"
+    stored = admin.get(name)
+    assert isinstance(stored, bytes)
+    admin.set(name, stored.replace(b"alice", b"\xff\xfe\xfd\xfc\xfb"))
+    found = ask(Read(PLAIN))
+    assert isinstance(found, Found)
+    assert found.payload == b"payload"
+    admin.set(name, stored[:-9])
+    assert isinstance(ask(Read(PLAIN)), Broken)
