@@ -32,6 +32,7 @@ from sessiontracker.operations import (
     Touch,
     Write,
 )
+from tests.conditions import until
 from tests.faulty import FaultyAsyncTracker, FaultyTracker, locks_left, of
 from tests.paced import attempts
 from tests.trackers import Checkout, Clock, _Awaited
@@ -178,7 +179,7 @@ async def test_a_store_that_stays_away_did_nothing(faulty: Any, name: str) -> No
     with pytest.raises(BackendUnavailableError, match=r"'memory'.*is away.*nothing was done"):
         await call(tracker)
     if name == "rotate, at the end of the old":
-        await _until(lambda: type(backend.log[-1]) is Delete)
+        await until(lambda: type(backend.log[-1]) is Delete)
         backend.rule = lambda operation: ""
         assert (await tracker.get(Checkout, KEY)).version == 1
     else:
@@ -212,13 +213,6 @@ def _sessions(stores: dict[str, Any]) -> list[Any]:
         for key in slot.keys.values()
         if key.active is not None or key.finished is not None
     ]
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        await asyncio.sleep(0.005)
 
 
 async def test_what_others_did_meanwhile_is_not_done_over(faulty: Any) -> None:
@@ -277,7 +271,7 @@ async def test_no_lock_leaks_when_the_reply_to_acquire_is_lost_for_good(faulty: 
         with pytest.raises(OutcomeUnknownError):
             async with block(Checkout, KEY):
                 pytest.fail("nobody knows that it is held")
-    await _until(lambda: len(backend.asked(Release)) >= 2 and not locks_left(stores))
+    await until(lambda: len(backend.asked(Release)) >= 2 and not locks_left(stores))
 
 
 async def test_a_lost_reply_to_the_release_is_no_error(faulty: Any) -> None:
@@ -323,7 +317,7 @@ async def test_a_block_left_without_an_answer_lets_go_behind(faulty: Any, kind: 
             backend.rule = rule
             whole = getattr(tracker, "tracker", tracker)._config.operation_timeout / 1000
             back = time.monotonic() + 1.4 * whole  # later than the call gives up, not the release
-    await _until(lambda: not locks_left(stores))
+    await until(lambda: not locks_left(stores))
 
 
 async def test_an_error_of_the_body_does_not_wait_for_a_store_that_is_away(faulty: Any) -> None:
@@ -335,7 +329,7 @@ async def test_an_error_of_the_body_does_not_wait_for_a_store_that_is_away(fault
             raise KeyError
     assert locks_left(stores)  # it did not wait
     backend.rule = lambda operation: ""
-    await _until(lambda: not locks_left(stores))
+    await until(lambda: not locks_left(stores))
 
 
 async def test_a_save_refused_for_good_lets_go(faulty: Any) -> None:
@@ -352,7 +346,7 @@ async def test_a_save_refused_for_good_lets_go(faulty: Any) -> None:
             backend.rule = of(Write, "away")
             backend.answers = refuse
     assert raised.value is full
-    await _until(lambda: not locks_left(stores))
+    await until(lambda: not locks_left(stores))
 
 
 async def test_what_fails_after_it_was_sent_is_unknown(faulty: Any) -> None:

@@ -7,24 +7,17 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
 
 from sessiontracker import AsyncSessionTracker
 from sessiontracker.operations import Failed, Reap, Reaped, Unavailable
+from tests.conditions import until
 
 from .trackers import FUSED, Arrangement, Checkout, opened
 
 SOON = 0.02  # s
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = monotonic() + 20
-    while not condition():
-        assert monotonic() < deadline
-        await asyncio.sleep(0.005)
 
 
 def asked(tracker: Any, answers: Callable[[Reap], Any]) -> list[Reap]:

@@ -5,6 +5,7 @@ A test that is the same for both is written once, as if for `AsyncSessionTracker
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from tempfile import TemporaryDirectory
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from sessiontracker import AsyncSessionTracker, Session, SessionTracker
 from sessiontracker.settings import TRACKER
 
-__all__ = ["ALL", "FUSED", "MEMORY", "Arrangement", "Checkout", "Clock", "opened"]
+__all__ = ["ALL", "FUSED", "MEMORY", "Arrangement", "Checkout", "Clock", "holding", "opened"]
 
 
 class Checkout(Session):
@@ -142,3 +143,10 @@ async def opened(
         else:
             with SessionTracker(config) as tracker:
                 yield _Awaited(tracker)
+
+
+async def holding(tracker: Any, key: str, entered: asyncio.Event, lease: float = 30) -> None:
+    """Hold the lock of ``key`` until cancelled."""
+    async with tracker.lock(Checkout, key, lease=lease):
+        entered.set()
+        await asyncio.sleep(60)

@@ -6,12 +6,13 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessiontracker import LockNotAcquiredError
+from tests.conditions import until
 from tests.trackers import Checkout
 
 from .calls import Call
@@ -19,7 +20,7 @@ from .places import Place, Tracker
 from .scene import BESIDE, KEY, LOCKED, Scene, set_up
 from .striking import Moment, Struck, struck
 
-__all__ = ["MOMENTS", "Swept", "stage", "sweep", "until"]
+__all__ = ["MOMENTS", "Swept", "stage", "sweep"]
 
 MOMENTS = [*(Moment(turns) for turns in (0, 1, 2, 3, 5, 8, 13, 21)), Moment(answered=True)]
 MOST_TURNS = 6  # of the loop that a cancelled call may take to end; a store's answer takes more
@@ -170,11 +171,3 @@ async def _is_free(observer: Tracker, kind: Any, key: str, owner: str | None, wh
         except LockNotAcquiredError:
             await asyncio.sleep(0.002)
     raise AssertionError(f"{where}: the lock of {key} is not free")
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Raises: AssertionError, if ``condition`` does not come true."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.002)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.conditions import until
+
 from .calls import CALLS
 from .places import PAUSES, PLACES, Place, Tracker, is_server
 from .scene import LOCKED
 from .striking import Moment
-from .sweeping import MOMENTS, Swept, sweep, until
+from .sweeping import MOMENTS, Swept, sweep
 
 WHOLE = bool(os.environ.get("SESSIONTRACKER_SWEEP"))
 GATHERED, DONE, ANSWERED = Moment(), Moment(PAUSES + 1), Moment(answered=True)
