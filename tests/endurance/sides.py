@@ -17,12 +17,6 @@ __all__ = ["SIDES", "Side"]
 
 Call = Callable[[], Coroutine[Any, Any, None]]
 
-DRIVERS = {
-    "sqlite": ("aiosqlite", "pysqlite"),
-    "postgresql": ("asyncpg", "psycopg"),
-    "mysql": ("aiomysql", "pymysql"),
-}
-
 
 class Side(Protocol):
     """Where clients run."""
@@ -52,7 +46,9 @@ class Tasks:
     def engine(self, url: str) -> Any:
         from sqlalchemy.ext.asyncio import create_async_engine
 
-        return create_async_engine(_named(url, 0), pool_size=1, max_overflow=0)
+        from drivers import with_driver
+
+        return create_async_engine(with_driver(url, asynchronous=True), pool_size=1, max_overflow=0)
 
     @asynccontextmanager
     async def begin(self, engine: Any, tracker: Any) -> Any:
@@ -96,7 +92,9 @@ class Threads:
     def engine(self, url: str) -> Any:
         from sqlalchemy import create_engine
 
-        return create_engine(_named(url, 1), pool_size=1, max_overflow=0)
+        from drivers import with_driver
+
+        return create_engine(with_driver(url, asynchronous=False), pool_size=1, max_overflow=0)
 
     @asynccontextmanager
     async def begin(self, engine: Any, tracker: Any) -> Any:
@@ -129,15 +127,6 @@ class Threads:
     async def cut_short(self, call: Call, after: float) -> None:
         """A thread cannot be cancelled: it is done."""
         await call()
-
-
-def _named(url: str, driver: int) -> Any:
-    """``url`` with the driver's name in it."""
-    from sqlalchemy import make_url
-
-    parsed = make_url(url)
-    kind = parsed.get_backend_name()
-    return parsed.set(drivername=f"{kind}+{DRIVERS[kind][driver]}")
 
 
 SIDES: dict[str, Callable[[], Side]] = {"async": Tasks, "sync": Threads}

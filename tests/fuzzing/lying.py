@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from random import Random
 from typing import Any
 
 import hiredis
 
+from listening import Listener
 from sessiontracker import AsyncSessionTracker, SessionTracker
 
 from .answers import any_reply, resp
@@ -38,37 +37,26 @@ _TIMEOUT = 0.25
 Tell = Callable[[list[bytes]], bytes]
 
 
-class Liar:
+class Liar(Listener):
     """Answers each command with what ``tell`` makes of it, in the ``manner`` of an input."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port: int = self._listener.getsockname()[1]
         self.tell: Tell = lambda command: b"+OK\r\n"
         self.manner = "whole"
-        threading.Thread(target=self._accept, name="liar", daemon=True).start()
+        super().__init__(self._lie)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            work = (connection, self.tell, self.manner)
-            threading.Thread(target=self._serve, args=work, name="liar", daemon=True).start()
-
-    def _serve(self, connection: socket.socket, tell: Tell, manner: str) -> None:
+    def _lie(self, connection: socket.socket) -> None:
+        tell, manner = self.tell, self.manner
         reader: Any = hiredis.Reader(notEnoughData=None)
-        with connection, suppress(OSError):
-            connection.settimeout(5)
-            while data := connection.recv(65_536):
-                reader.feed(data)
-                answer = b""
-                while (command := reader.gets()) is not None:
-                    answer += tell(command)
-                self._send(connection, answer, manner)
-                if manner == "cut":
-                    return
+        connection.settimeout(5)
+        while data := connection.recv(65_536):
+            reader.feed(data)
+            answer = b""
+            while (command := reader.gets()) is not None:
+                answer += tell(command)
+            self._send(connection, answer, manner)
+            if manner == "cut":
+                return
 
     @staticmethod
     def _send(connection: socket.socket, answer: bytes, manner: str) -> None:
@@ -86,9 +74,6 @@ class Liar:
                 time.sleep(0.002)
             return
         connection.sendall(answer)
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 class Lying(Target):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from time import monotonic
 
 import pytest
+
+from listening import Listener
+from tests.conditions import eventually
 
 from .proxy import Proxy, Weather
 
@@ -16,30 +18,17 @@ LONG = bytes(range(256)) * 400  # more than one read
 PATIENCE = 60.0  # s
 
 
-class Echo:
+class Echo(Listener):
     """A server that answers what it is told, and knows in which pieces it came."""
 
     def __init__(self) -> None:
         self.came: list[bytes] = []
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.address: tuple[str, int] = self._listening.getsockname()
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(self._echo)
 
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(
-                    target=self._answer, args=[self._listening.accept()[0]], daemon=True
-                ).start()
-
-    def _answer(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection:
-            while data := connection.recv(1 << 20):
-                self.came.append(data)
-                connection.sendall(data)
-
-    def close(self) -> None:
-        self._listening.close()
+    def _echo(self, connection: socket.socket) -> None:
+        while data := connection.recv(1 << 20):
+            self.came.append(data)
+            connection.sendall(data)
 
 
 @pytest.fixture
@@ -51,7 +40,7 @@ def echo() -> Iterator[Echo]:
 
 @pytest.fixture
 def proxy(echo: Echo) -> Iterator[Proxy]:
-    proxy = Proxy(echo.address).start()
+    proxy = Proxy(("127.0.0.1", echo.port)).start()
     yield proxy
     proxy.stop()
 
@@ -127,9 +116,7 @@ def test_replies_are_swallowed_for_good(proxy: Proxy, echo: Echo) -> None:
             client.settimeout(0.1)
             with pytest.raises(TimeoutError):
                 client.recv(4)
-            until = monotonic() + PATIENCE
-            while not echo.came and monotonic() < until:
-                pass
+            eventually(lambda: echo.came)
         client.settimeout(PATIENCE)
         assert _is_cut(client)
         assert echo.came == [b"done"]

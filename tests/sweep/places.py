@@ -15,6 +15,7 @@ import pymysql
 from sqlalchemy import Engine, NullPool, create_engine, make_url, text
 
 from database_servers import MariaDB, PostgreSQL
+from drivers import with_driver
 from redis_servers import Cluster, Server
 from sessiontracker import AsyncSessionTracker
 from sessiontracker.backend import AsyncBackend
@@ -66,7 +67,7 @@ class Tracker(AsyncSessionTracker):
 
 
 class Place(NamedTuple):
-    """Which stores keep sessions and locks. ``is_memory``: they go with their process."""
+    """Which stores keep sessions and locks."""
 
     name: str
     stores: Mapping[str, Store]
@@ -179,9 +180,7 @@ def _file(folder: Path) -> Iterator[Store]:
 def _sqlite(folder: Path) -> Iterator[Store]:
     path = folder / "sessions.db"
     # Where a connection stays open, SQLite keeps the files of others, which were closed.
-    with _sql(
-        f"sqlite:///{path}", "sqlite", "sqlite+aiosqlite", _none, poolclass=NullPool
-    ) as store:
+    with _sql(f"sqlite:///{path}", _none, poolclass=NullPool) as store:
         yield store
 
 
@@ -202,8 +201,7 @@ def _postgresql(_: Path) -> Iterator[Store]:
         return int(row[0])
 
     try:
-        drivers = "postgresql+psycopg", "postgresql+asyncpg"
-        with _sql(server.url, *drivers, connections, connect_args=_ADMIN) as store:
+        with _sql(server.url, connections, connect_args=_ADMIN) as store:
             yield store
     finally:
         admin.close()
@@ -226,7 +224,7 @@ def _mariadb(_: Path) -> Iterator[Store]:
             return int(cursor.fetchall()[0][0])
 
     try:
-        with _sql(server.url, "mysql+pymysql", "mysql+aiomysql", connections) as store:
+        with _sql(server.url, connections) as store:
             yield store
     finally:
         admin.close()
@@ -234,10 +232,8 @@ def _mariadb(_: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def _sql(
-    url: str, driver: str, async_driver: str, connections: Callable[[], int], **options: Any
-) -> Iterator[Store]:
-    where = make_url(url).set(drivername=driver)
+def _sql(url: str, connections: Callable[[], int], **options: Any) -> Iterator[Store]:
+    where = with_driver(url, asynchronous=False)
     engine = create_engine(where, isolation_level="AUTOCOMMIT", **options)
     tables = ("keys", "owners", "schema")
 
@@ -259,7 +255,7 @@ def _sql(
             raze,
             lambda: _held_in_rows(engine),
             connections,
-            engine=make_url(url).set(drivername=async_driver).render_as_string(hide_password=False),
+            engine=with_driver(url, asynchronous=True).render_as_string(hide_password=False),
         )
     finally:
         engine.dispose()

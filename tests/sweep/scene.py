@@ -78,15 +78,19 @@ class Scene:
     async def seen(self) -> Any:
         """What is in the store, but for times and what made-up keys are."""
         *pages, shared = await asyncio.gather(
-            *(self._scan(kind, finished) for kind in (Checkout, Login) for finished in (0, 1)),
+            *(
+                self._scan(kind, finished)
+                for kind in (Checkout, Login)
+                for finished in (False, True)
+            ),
             self.observer.get_shared(Login, OWNER),
         )
         return sorted(found for page in pages for found in page), shared.theme
 
     async def _scan(self, kind: Any, finished: bool) -> list[Any]:
         return [
-            (kind.__name__, bool(finished), each.owner, each.key, each.count, each.version)
-            async for each in self.observer.scan(kind, finished=bool(finished))
+            (kind.__name__, finished, each.owner, each.key, each.count, each.version)
+            async for each in self.observer.scan(kind, finished=finished)
             if each.key not in (BESIDE, EXPIRED)
         ]
 

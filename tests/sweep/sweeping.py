@@ -148,8 +148,8 @@ async def _scenario(
     await asyncio.gather(*(_is_free(observer, *each, where=where) for each in LOCKED))
     await tracker.close()
     left = asyncio.all_tasks() - tasks
-    if call.bound:
-        await asyncio.wait(left, timeout=PATIENCE) if left else None  # a driver's
+    if call.bound and left:  # a driver's
+        await asyncio.wait(left, timeout=PATIENCE)
         left = asyncio.all_tasks() - tasks
     assert not left, (where, left)
     assert place.held() == [], where

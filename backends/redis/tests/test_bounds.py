@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from random import Random
 
 import pytest
 from redis.exceptions import InvalidResponse
 
+from listening import Listener
 from sessiontracker.backend import BackendUnavailableError
 from sessiontracker_redis import bounds
 from sessiontracker_redis._async.backend import AsyncRedisBackend
@@ -87,36 +86,23 @@ def test_an_owner_may_have_many_sessions() -> None:
 # While a connection is made ---------------------------------------------------
 
 
-class Greeter:
+class Greeter(Listener):
     """A server that greets with ``answer``; or, every so many ``seconds``, with a little more of
     what has no end."""
 
     def __init__(self, answer: bytes, seconds: float = 0.0) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._answer, self._seconds = answer, seconds
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._greet, args=[connection], daemon=True).start()
+        self._greeting, self._seconds = answer, seconds
+        super().__init__(self._greet)
+        self.url = f"redis://127.0.0.1:{self.port}"
 
     def _greet(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+        connection.recv(1000)
+        if not self._seconds:
+            connection.sendall(self._greeting)
             connection.recv(1000)
-            if not self._seconds:
-                connection.sendall(self._answer)
-                connection.recv(1000)
-            while self._seconds:  # it never ends
-                connection.sendall(b"*1\r\n")
-                time.sleep(self._seconds)
-
-    def close(self) -> None:
-        self._listener.close()
+        while self._seconds:  # it never ends
+            connection.sendall(b"*1\r\n")
+            time.sleep(self._seconds)
 
 
 @pytest.fixture

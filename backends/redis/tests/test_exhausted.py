@@ -10,33 +10,14 @@ import redis
 import redis.asyncio
 
 from redis_servers import Server, until
-from sessiontracker import AsyncSessionTracker, Session, SessionTracker
+from round_of_calls import async_round_of_calls, round_of_calls
+from sessiontracker import AsyncSessionTracker, SessionTracker
 
 # One has errors for those who find nothing in it, and the other has them wait, here for ever.
 POOLS = [
     (redis.ConnectionPool, redis.asyncio.ConnectionPool, {}),
     (redis.BlockingConnectionPool, redis.asyncio.BlockingConnectionPool, {"timeout": None}),
 ]
-
-
-class Tally(Session):
-    count: int = 0
-
-
-def use(tracker: Any) -> None:
-    tracker.start(Tally(key="one"))
-    with tracker.get_locked(Tally, "one") as tally:
-        tally.count += 1
-    assert [tally.count for tally in tracker.scan(Tally)] == [1]
-    assert tracker.delete(Tally, "one")
-
-
-async def use_async(tracker: Any) -> None:
-    await tracker.start(Tally(key="one"))
-    async with tracker.get_locked(Tally, "one") as tally:
-        tally.count += 1
-    assert [tally.count async for tally in tracker.scan(Tally)] == [1]
-    assert await tracker.delete(Tally, "one")
 
 
 def connections(server: Server) -> set[int]:
@@ -61,9 +42,9 @@ def test_threads_need_none_of_a_pool_that_is_exhausted(
     taken = pool.get_connection()
     before = connections(server)
     with SessionTracker(backend="redis", client=client) as tracker:
-        use(tracker)
+        round_of_calls(tracker)
         end(server, connections(server) - before)
-        use(tracker)
+        round_of_calls(tracker)
     until(lambda: connections(server) == before, "connections that are closed")
     pool.release(taken)
     assert client.ping()
@@ -81,9 +62,9 @@ async def test_tasks_need_none_of_a_pool_that_is_exhausted(
     taken = await pool.get_connection()
     before = connections(server)
     async with AsyncSessionTracker(backend="redis", client=client) as tracker:
-        await use_async(tracker)
+        await async_round_of_calls(tracker)
         end(server, connections(server) - before)
-        await use_async(tracker)
+        await async_round_of_calls(tracker)
     until(lambda: connections(server) == before, "connections that are closed")
     await pool.release(taken)
     assert await client.ping()

@@ -11,17 +11,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, insert, select
-from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session as OrmSession
 
+from drivers import with_driver
 from sessiontracker import AsyncSessionTracker, OwnedSession, Session, SessionTracker
-
-DRIVERS = {
-    "sqlite": ("aiosqlite", "pysqlite"),
-    "postgresql": ("asyncpg", "psycopg"),
-    "mysql": ("aiomysql", "pymysql"),
-}
 
 
 class Checkout(Session):
@@ -63,19 +57,12 @@ class Awaited:
         return call
 
 
-def sqlalchemy_url(url: str, *, asynchronous: bool) -> URL:
-    """``url`` with the driver's name in it."""
-    parsed = make_url(url)
-    kind = parsed.get_backend_name().replace("mariadb", "mysql")
-    return parsed.set(drivername=f"{kind}+{DRIVERS[kind][0 if asynchronous else 1]}")
-
-
 class Application:
     """One engine and one tracker, on the same database, which has a table of orders."""
 
     def __init__(self, url: str, *, asynchronous: bool, prefix: str, **options: Any) -> None:
         self.asynchronous = asynchronous
-        self.url = sqlalchemy_url(url, asynchronous=asynchronous)
+        self.url = with_driver(url, asynchronous=asynchronous)
         self.kind = self.url.get_backend_name()
         self.orders = Table(
             f"{prefix}orders", MetaData(), Column("id", String(40), primary_key=True),

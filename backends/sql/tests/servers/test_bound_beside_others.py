@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from drivers import with_driver
 from sessiontracker import (
     LockLostError,
     SessionInProgressError,
@@ -27,7 +28,7 @@ from sessiontracker.backend import operations
 from sessiontracker.errors import BackendUnavailableError
 from sessiontracker_sql._sync.backend import ServerBackend
 
-from .callers import Application, Checkout, Login, sqlalchemy_url
+from .callers import Application, Checkout, Login
 from .conftest import Admin, await_waiter
 
 STRICT = ["REPEATABLE READ", "SERIALIZABLE"]
@@ -369,7 +370,7 @@ def test_who_waits_for_a_lock_is_given_it_by_the_commit(
     if url.startswith("postgres"):
         backend.wait(8, 600.0)  # it listens from now on, and looks once more
         assert isinstance(backend.execute([look])[0], operations.Queued)
-    engine = create_engine(sqlalchemy_url(url, asynchronous=False))
+    engine = create_engine(with_driver(url, asynchronous=False))
     with engine.begin() as connection:
         transaction = backend.bind(connection)
         write = operations.Write(address, 9, started.meta.stamp, b"new")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
+from drivers import with_driver
 from sessiontracker.backend import Asked, operations
 from sessiontracker.testing.harness import Clock
 from sessiontracker.testing.subject import Subject
 from sessiontracker.testing.test_model import walk
 
-from .callers import sqlalchemy_url
 from .conftest import SERVERS, drop_tables, named_url
 
 WALKS = 4
@@ -66,7 +66,7 @@ def subject(url: str) -> Iterator[Subject]:
 
 
 def test_every_answer_is_the_machines(subject: Subject, url: str) -> None:
-    engine = create_engine(sqlalchemy_url(url, asynchronous=False))
+    engine = create_engine(with_driver(url, asynchronous=False))
     for number in range(WALKS):
         store = subject.open("sync", Clock())
         store._sync = Mixed(store._sync, engine, Random(number))  # type: ignore[assignment]

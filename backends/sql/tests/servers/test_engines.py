@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from drivers import with_driver
 from sessiontracker import (
     AsyncSessionTracker,
     Config,
@@ -22,7 +23,6 @@ from sessiontracker import (
 )
 from sessiontracker.errors import BackendUnavailableError
 
-DRIVERS = {"postgresql": ("asyncpg", "psycopg"), "mysql": ("aiomysql", "pymysql")}
 LEVELS = [None, "REPEATABLE READ", "SERIALIZABLE"]
 
 
@@ -30,17 +30,12 @@ class Tally(Session):
     count: int = 0
 
 
-def named(url: str, *, asynchronous: bool) -> Any:
-    """``url`` as SQLAlchemy wants it, with the driver's name in it."""
-    parsed = make_url(url)
-    kind = parsed.get_backend_name().replace("mariadb", "mysql")
-    return parsed.set(drivername=f"{kind}+{DRIVERS[kind][0 if asynchronous else 1]}")
-
-
 @pytest.fixture(params=LEVELS, ids=str)
 def engine(url: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
     level = {} if request.param is None else {"isolation_level": request.param}
-    engine = create_engine(named(url, asynchronous=False), pool_size=1, max_overflow=0, **level)
+    engine = create_engine(
+        with_driver(url, asynchronous=False), pool_size=1, max_overflow=0, **level
+    )
     yield engine
     engine.dispose()
 
@@ -48,7 +43,9 @@ def engine(url: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
 @pytest.fixture(params=LEVELS, ids=str)
 def async_engine(url: str, request: pytest.FixtureRequest) -> AsyncEngine:
     level = {} if request.param is None else {"isolation_level": request.param}
-    return create_async_engine(named(url, asynchronous=True), pool_size=1, max_overflow=0, **level)
+    return create_async_engine(
+        with_driver(url, asynchronous=True), pool_size=1, max_overflow=0, **level
+    )
 
 
 def test_threads_count_by_an_engine(engine: Engine, prefix: str) -> None:
@@ -95,7 +92,7 @@ async def test_tasks_count_by_an_engine(async_engine: AsyncEngine, prefix: str) 
 
 def test_it_connects_as_the_engine_does(url: str, prefix: str) -> None:
     """With a password, for instance, that is made anew for each connection."""
-    wrong = named(url, asynchronous=False).set(database="elsewhere")
+    wrong = with_driver(url, asynchronous=False).set(database="elsewhere")
     right = make_url(url)
     engine = create_engine(wrong)
     asked: list[object] = []
@@ -113,24 +110,24 @@ def test_it_connects_as_the_engine_does(url: str, prefix: str) -> None:
 
 
 def test_a_server_that_is_not_there_is_unavailable(url: str) -> None:
-    there = named(url, asynchronous=False)
+    there = with_driver(url, asynchronous=False)
     engine = create_engine(there.set(host="127.0.0.1", port=1, query={}))
     with pytest.raises(BackendUnavailableError, match="does not answer"):
         SessionTracker(backend="sql", engine=engine).open()
 
 
 async def test_a_server_that_is_not_there_is_unavailable_from_an_event_loop(url: str) -> None:
-    there = named(url, asynchronous=True)
+    there = with_driver(url, asynchronous=True)
     engine = create_async_engine(there.set(host="127.0.0.1", port=1, query={}))
     with pytest.raises(BackendUnavailableError, match="does not answer"):
         await AsyncSessionTracker(backend="sql", engine=engine).open()
 
 
 async def test_an_engine_that_does_not_fit_is_refused(url: str) -> None:
-    blocking = create_engine(named(url, asynchronous=False))
+    blocking = create_engine(with_driver(url, asynchronous=False))
     with pytest.raises(ConfigurationError, match=r"engine: AsyncSessionTracker wants an AsyncEng"):
         await AsyncSessionTracker(backend="sql", engine=blocking).open()
-    not_blocking = create_async_engine(named(url, asynchronous=True))
+    not_blocking = create_async_engine(with_driver(url, asynchronous=True))
     with pytest.raises(ConfigurationError, match=r"engine: SessionTracker wants an Engine of"):
         SessionTracker(backend="sql", engine=not_blocking).open()
     for more, message in (

@@ -12,46 +12,27 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sessiontracker import AsyncSessionTracker, Session, SessionTracker
+from drivers import with_driver
+from round_of_calls import async_round_of_calls, round_of_calls
+from sessiontracker import AsyncSessionTracker, SessionTracker
 
 from .conftest import Admin
 from .counting import PATIENCE
-from .test_engines import named
 
 # Who waits for one of these waits longer than any test.
 POOL: dict[str, Any] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 3600}
 
 
-class Tally(Session):
-    count: int = 0
-
-
 @pytest.fixture
 def engine(url: str) -> Iterator[Engine]:
-    engine = create_engine(named(url, asynchronous=False), **POOL)
+    engine = create_engine(with_driver(url, asynchronous=False), **POOL)
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
 def async_engine(url: str) -> AsyncEngine:
-    return create_async_engine(named(url, asynchronous=True), **POOL)
-
-
-def use(tracker: Any) -> None:
-    tracker.start(Tally(key="one"))
-    with tracker.get_locked(Tally, "one") as tally:
-        tally.count += 1
-    assert [tally.count for tally in tracker.scan(Tally)] == [1]
-    assert tracker.delete(Tally, "one")
-
-
-async def use_async(tracker: Any) -> None:
-    await tracker.start(Tally(key="one"))
-    async with tracker.get_locked(Tally, "one") as tally:
-        tally.count += 1
-    assert [tally.count async for tally in tracker.scan(Tally)] == [1]
-    assert await tracker.delete(Tally, "one")
+    return create_async_engine(with_driver(url, asynchronous=True), **POOL)
 
 
 def ours(tracker: Any) -> set[int]:
@@ -82,9 +63,9 @@ def test_threads_need_none_of_a_pool_that_is_exhausted(
 ) -> None:
     with engine.connect():
         with SessionTracker(backend="sql", engine=engine, table_prefix=prefix) as tracker:
-            use(tracker)
+            round_of_calls(tracker)
             used = end(admin, tracker)
-            use(tracker)
+            round_of_calls(tracker)
             used |= ours(tracker)
         until_gone(admin, used)
 
@@ -95,9 +76,9 @@ async def test_tasks_need_none_of_a_pool_that_is_exhausted(
     async with async_engine.connect():
         tracker = AsyncSessionTracker(backend="sql", engine=async_engine, table_prefix=prefix)
         async with tracker:
-            await use_async(tracker)
+            await async_round_of_calls(tracker)
             used = end(admin, tracker)
-            await use_async(tracker)
+            await async_round_of_calls(tracker)
             used |= ours(tracker)
         await asyncio.to_thread(until_gone, admin, used)
     await async_engine.dispose()

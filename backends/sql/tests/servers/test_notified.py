@@ -12,12 +12,12 @@ import pytest
 from psycopg import sql
 from sqlalchemy import create_engine
 
+from drivers import with_driver
 from sessiontracker.backend import operations as kinds
 from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql.servers import server_of
 from sessiontracker_sql.talk import NotConnectedError
 
-from .callers import sqlalchemy_url
 from .conftest import POSTGRESQL, Admin, OpenBackend, options_of
 
 PAYLOAD = b"payload"
@@ -100,7 +100,7 @@ def test_a_schema_may_be_called_anything(
             assert backend.execute([kinds.Release(address, holder)]) == [kinds.Released()]
             [heard] = connection.notifies(timeout=60, stop_after=1)
             assert heard.payload == str(waiter)
-    engine = create_engine(sqlalchemy_url(url, asynchronous=False))
+    engine = create_engine(with_driver(url, asynchronous=False))
     with engine.begin() as callers:
         assert isinstance(backend.bind(callers).execute(kinds.Time(address)), kinds.Pong)
     engine.dispose()
