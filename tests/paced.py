@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import Self
 
-__all__ = ["attempts", "in_time"]
+__all__ = ["Watch", "attempts", "in_time"]
 
 _TRIES = 5
 _TICK = 0.005  # s
@@ -39,6 +40,30 @@ def attempts(stands: float) -> Iterator[_Attempt]:
             return
 
 
+class Watch:
+    """Sees for how long this process ``stood`` still at a time, in s, at most, while entered."""
+
+    def __init__(self) -> None:
+        self.stood = 0.0
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
+
+    def _look(self) -> None:
+        before = time.monotonic()
+        while not self._is_over.wait(_TICK):
+            now = time.monotonic()
+            self.stood = max(self.stood, now - before)
+            before = now
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+
 class _Attempt:
     succeeded = False
 
@@ -46,19 +71,10 @@ class _Attempt:
         self._pace = pace
         self._stands = stands * pace
         self._is_last = is_last
-        self._stood = 0.0  # s at a time, at most
-        self._is_over = threading.Event()
-        self._watch = threading.Thread(target=self._look, name="watch")
-
-    def _look(self) -> None:
-        before = time.monotonic()
-        while not self._is_over.wait(_TICK):
-            now = time.monotonic()
-            self._stood = max(self._stood, now - before)
-            before = now
+        self._watch = Watch()
 
     def __enter__(self) -> float:
-        self._watch.start()
+        self._watch.__enter__()
         return self._pace
 
     def __exit__(
@@ -67,7 +83,7 @@ class _Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        self._is_over.set()
-        self._watch.join()
+        self._watch.__exit__()
         self.succeeded = error is None
-        return isinstance(error, Exception) and self._stood > self._stands and not self._is_last
+        stood_still = self._watch.stood > self._stands
+        return isinstance(error, Exception) and stood_still and not self._is_last

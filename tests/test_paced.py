@@ -22,7 +22,7 @@ def test_whoever_stood_still_is_asked_again_at_twice_the_pace_but_not_for_ever()
     with pytest.raises(AssertionError):
         for attempt in attempts(stands=0.1):
             with attempt as pace:
-                attempt._stood = pace
+                attempt._watch.stood = pace
                 paces.append(pace)
                 raise AssertionError
     assert paces == [1, 2, 4, 8, 16]

@@ -186,24 +186,29 @@ class GivesTokensAgain(_NowAndThen):
         return super().wrong(slot, operation, now)
 
 
-class StartsOverAnActiveOne(_NowAndThen):
+class _OverlooksTheActiveOne(_NowAndThen):
+    def overlooks(self, key: Key, operation: Any, now: int) -> bool:
+        raise NotImplementedError
+
+    def wrong(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
+        key = key_of(slot, operation)
+        if key.active and self.overlooks(key, operation, now) and self.is_time():
+            slot = with_key(slot, operation, replace(key, active=None))
+        return super().wrong(slot, operation, now)
+
+
+class StartsOverAnActiveOne(_OverlooksTheActiveOne):
     every = 5
 
-    def wrong(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
-        key = key_of(slot, operation)
-        if isinstance(operation, Start) and key.active and self.is_time():
-            slot = with_key(slot, operation, replace(key, active=None))
-        return super().wrong(slot, operation, now)
+    def overlooks(self, key: Key, operation: Any, now: int) -> bool:
+        return isinstance(operation, Start)
 
 
-class ResumesOverAnActiveOne(_NowAndThen):
+class ResumesOverAnActiveOne(_OverlooksTheActiveOne):
     every = 1
 
-    def wrong(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
-        key = key_of(slot, operation)
-        if isinstance(operation, Resume) and key.active and key.finished and self.is_time():
-            slot = with_key(slot, operation, replace(key, active=None))
-        return super().wrong(slot, operation, now)
+    def overlooks(self, key: Key, operation: Any, now: int) -> bool:
+        return isinstance(operation, Resume) and key.finished is not None
 
 
 class SavesWhatItRefuses(_NowAndThen):
@@ -254,14 +259,12 @@ def _ago(record: Record, now: int) -> int:
     return now // 1000 - record.meta.expires + 1
 
 
-class ExpiresTooSoon(_NowAndThen):
+class ExpiresTooSoon(_OverlooksTheActiveOne):
     every = 20
 
-    def wrong(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
-        key = key_of(slot, operation)
-        if key.active and key.active.meta.idle and _ago(key.active, now) < -20 and self.is_time():
-            slot = with_key(slot, operation, replace(key, active=None))
-        return super().wrong(slot, operation, now)
+    def overlooks(self, key: Key, operation: Any, now: int) -> bool:
+        active = key.active
+        return active is not None and bool(active.meta.idle) and _ago(active, now) < -20
 
 
 class ForgetsToSlide(_NowAndThen):
@@ -285,6 +288,6 @@ EXPIRING: set[type[Twin]] = {KeepsWhatExpired, ExpiresTooSoon, ForgetsToSlide}
 
 BROKEN: list[type[Twin]] = [
     kind
-    for kind in list(vars().values())
-    if isinstance(kind, type) and issubclass(kind, _NowAndThen) and kind is not _NowAndThen
+    for name, kind in list(vars().items())
+    if isinstance(kind, type) and issubclass(kind, _NowAndThen) and not name.startswith("_")
 ]

@@ -27,10 +27,11 @@ from sessiontracker import (
     SessionTrackerError,
 )
 from sessiontracker_redis.slots import slot_of
+from tests.paced import Watch
 
 SECONDS = float(os.environ.get("SESSIONTRACKER_FAULTS_SECONDS", "2"))
 OPERATION, WAIT = 4.0, 4.0  # s
-LATEST = 2 * OPERATION + WAIT + 3.0  # to ask for a lock, to wait, to save; and a busy machine
+LATEST = 2 * OPERATION + WAIT + 3.0  # to ask for a lock, to wait, to save; and some more
 KEYS = [f"{how}-{number}" for how in ("locked", "read", "ended") for number in range(3)]
 TASKS, THREADS = 4, 1  # for each of the three ways to count, on the two sides of the house
 
@@ -70,6 +71,7 @@ class Load:
 
     def __init__(self, url: str, prefix: str, **options: Any) -> None:
         self.account = Account()
+        self._watch = Watch()
         self._config = {
             "backends": {"hot": {"use": "redis", "url": url, "prefix": prefix, **options}},
             "operation_timeout": OPERATION,
@@ -83,6 +85,7 @@ class Load:
             self._threads.append(threading.Thread(target=self._work, args=[key]))
 
     def __enter__(self) -> Self:
+        self._watch.__enter__()
         self._tracker.open()
         for key in KEYS:
             self._tracker.start(Tally(key=key))
@@ -97,6 +100,7 @@ class Load:
         for thread in self._threads:
             thread.join()
         self._tracker.close()
+        self._watch.__exit__()
 
     def until_all_go_on(self) -> None:
         """Every tally is counted up once more: no lock is held for ever."""
@@ -160,7 +164,7 @@ class Load:
         """What was done at a point in time that may be ``lost`` need not be there."""
         account = self.account
         assert not account.wrong
-        assert account.longest < LATEST
+        assert account.longest < LATEST + self._watch.stood
         with SessionTracker(self._config) as tracker:
             for key in KEYS:
                 try:
