@@ -27,6 +27,10 @@ class Login(OwnedSession):
     device: str = ""
 
 
+class UndoError(Exception):
+    """Rolls a transaction back."""
+
+
 class Observed:
     """An observer."""
 

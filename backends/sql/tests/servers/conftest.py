@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from time import sleep
 from typing import Any
@@ -21,6 +21,8 @@ from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql.server_options import ServerOptions
 from sessiontracker_sql.servers import server_of
 from sessiontracker_sql.talk import Query
+
+from .shops import Shop, opened
 
 NAMED = {
     "postgresql": "SESSIONTRACKER_TEST_POSTGRESQL_URL",
@@ -230,3 +232,15 @@ def options_of(url: str, **options: Any) -> ServerOptions:
 @pytest.fixture
 def address() -> operations.Address:
     return operations.Address("checkout", "", "korder-42")
+
+
+@pytest.fixture
+def shop(url: str, prefix: str) -> Iterator[Shop]:
+    with opened(url, prefix) as shop:
+        yield shop
+
+
+@pytest.fixture
+def thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as pool:
+        yield pool

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from contextlib import suppress
 from pathlib import Path
-from threading import Barrier
 from time import sleep
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
 from drivers import with_driver
 from sessiontracker import (
-    LockLostError,
     SessionInProgressError,
     SessionLimitError,
     SessionNotFoundError,
@@ -28,56 +24,15 @@ from sessiontracker.backend import operations
 from sessiontracker.errors import BackendUnavailableError
 from sessiontracker_sql._sync.backend import ServerBackend
 
-from .callers import Application, Checkout, Login
+from .callers import Checkout, Login
 from .conftest import Admin, await_waiter
-
-STRICT = ["REPEATABLE READ", "SERIALIZABLE"]
-
-
-class Shop:
-    """An application whose threads are the tests' own."""
-
-    def __init__(self, application: Application) -> None:
-        self.application = application
-        self.is_postgresql = application.kind == "postgresql"
-        self.engine: Any = application.engine
-        self.tracker: Any = application.own
-
-    @contextmanager
-    def begin(self, level: str | None = None) -> Iterator[Any]:
-        """A transaction, and the tracker that is bound to it."""
-        with self.engine.connect() as connection:
-            if level is not None:
-                connection = connection.execution_options(isolation_level=level)
-            with connection.begin():
-                yield connection, self.tracker.bind(connection)
-
-
-@contextmanager
-def opened(url: str, prefix: str) -> Iterator[Shop]:
-    options = {"operation_timeout": "1s"}
-    application = Application(url, asynchronous=False, prefix=prefix, **options)
-    asyncio.run(application.open())
-    yield Shop(application)
-    asyncio.run(application.close())
-
-
-@pytest.fixture
-def shop(url: str, prefix: str) -> Iterator[Shop]:
-    with opened(url, prefix) as shop:
-        yield shop
+from .shops import Shop, opened, snapshot
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[Shop]:
     with opened(f"sqlite:///{tmp_path / 'shop.db'}", "t_") as shop:
         yield shop
-
-
-@pytest.fixture
-def thread() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
 
 
 # Two transactions ------------------------------------------------------------------
@@ -194,82 +149,6 @@ def test_no_increment_is_lost_in_a_file(file: Shop, thread: ThreadPoolExecutor) 
     count_together(file, thread, 25)
 
 
-# A snapshot that is older than the lock ------------------------------------------------
-
-
-@contextmanager
-def refused(shop: Shop, *kinds: type[Exception]) -> Iterator[None]:
-    """By the database, or as on any other day by the rules."""
-    with pytest.raises((DBAPIError, *kinds)) as caught:
-        yield
-    if shop.is_postgresql:
-        assert isinstance(caught.value, OperationalError | DBAPIError)
-        assert "could not serialize access" in str(caught.value)
-
-
-@pytest.fixture(params=STRICT)
-def level(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def snapshot(shop: Shop, connection: Connection) -> None:
-    """Take it."""
-    connection.execute(shop.application.orders.select()).all()
-
-
-def test_a_write_on_an_old_snapshot_is_never_lost(shop: Shop, level: str) -> None:
-    shop.tracker.start(Checkout(key="order-42"))
-    checkout = shop.tracker.get(Checkout, "order-42")
-    with refused(shop, StaleSessionError), shop.begin(level) as (connection, bound):
-        snapshot(shop, connection)
-        shop.tracker.update(shop.tracker.get(Checkout, "order-42"))
-        bound.update(checkout)
-    assert shop.tracker.get(Checkout, "order-42").version == 2
-
-
-def test_an_increment_on_an_old_snapshot_is_made_once_or_refused(shop: Shop, level: str) -> None:
-    shop.tracker.start(Checkout(key="order-42"))
-    expected = 1
-    with suppress(DBAPIError), shop.begin(level) as (connection, bound):
-        snapshot(shop, connection)
-        mine = shop.tracker.get(Checkout, "order-42")
-        mine.count += 1
-        shop.tracker.update(mine)
-        checkout = bound.get(Checkout, "order-42")
-        checkout.count += 1
-        bound.update(checkout)
-        expected = 2
-    assert shop.tracker.get(Checkout, "order-42").count == expected
-    assert expected == (1 if shop.is_postgresql else 2)
-
-
-def test_a_start_on_an_old_snapshot(shop: Shop, level: str) -> None:
-    with refused(shop, SessionInProgressError), shop.begin(level) as (connection, bound):
-        snapshot(shop, connection)
-        shop.tracker.start(Checkout(key="order-42"))
-        bound.start(Checkout(key="order-42"))
-
-
-def test_a_limit_on_an_old_snapshot(shop: Shop, level: str) -> None:
-    shop.tracker.start(Login(owner="alice"))
-    with refused(shop, SessionLimitError), shop.begin(level) as (connection, bound):
-        snapshot(shop, connection)
-        shop.tracker.start(Login(owner="alice"))
-        bound.start(Login(owner="alice"))
-    assert shop.tracker.count_sessions(Login, "alice") == 2
-
-
-def test_log_out_everywhere_on_an_old_snapshot(shop: Shop, level: str) -> None:
-    shop.tracker.start(Login(owner="alice"))
-    ended = 0
-    with suppress(DBAPIError), shop.begin(level) as (connection, bound):
-        snapshot(shop, connection)
-        shop.tracker.start(Login(owner="alice"))
-        ended = bound.finish_all(Login, "alice")
-    assert ended == (0 if shop.is_postgresql else 2)
-    assert shop.tracker.count_sessions(Login, "alice") == 2 - ended
-
-
 # Those who take no part ------------------------------------------------------------------
 
 
@@ -383,127 +262,3 @@ def test_who_waits_for_a_lock_is_given_it_by_the_commit(
     engine.dispose()
     backend.wait(8, 600.0)
     assert isinstance(backend.execute([look])[0], operations.Granted)
-
-
-# Time, and what the caller has set ------------------------------------------------------
-
-
-def test_a_lease_that_ran_out_behind_a_locked_row_is_lost(
-    shop: Shop, stranger: Admin, thread: ThreadPoolExecutor, admin: Admin
-) -> None:
-    shop.tracker.start(Checkout(key="order-42"))
-    prefix = shop.application.orders.name.removesuffix("orders")
-
-    finished: list[str] = []
-
-    def finish() -> None:
-        with suppress(LockLostError), shop.tracker.lock(Checkout, "order-42", lease="1s") as lock:
-            stranger.execute("BEGIN")
-            stranger.execute(f"SELECT due FROM {prefix}keys FOR UPDATE")
-            with shop.begin() as (_, bound):
-                bound.finish(Checkout, "order-42", lock=lock)
-                finished.append("order-42")
-
-    work = thread.submit(finish)
-    await_waiter(admin, work)
-    query = "SELECT lease_until FROM {prefix}keys"
-    until = admin.execute(query.format(prefix=prefix))[0][0]
-    while admin.execute(CLOCK[shop.is_postgresql])[0][0] <= until:
-        sleep(0.05)
-    stranger.execute("ROLLBACK")
-    work.result()
-    assert not finished
-
-
-CLOCK = {
-    True: "SELECT extract(epoch FROM clock_timestamp()) * 1000",
-    False: "SELECT UNIX_TIMESTAMP(SYSDATE(6)) * 1000",
-}
-
-
-def test_time_zones_and_schemas_of_the_callers_change_nothing(shop: Shop) -> None:
-    zone = "SET TIME ZONE '-11:30'" if shop.is_postgresql else "SET time_zone = '-11:30'"
-    engine = shop.engine.execution_options(schema_translate_map={None: "nowhere"})
-    with engine.begin() as connection:
-        connection.execute(text(zone))
-        bound = shop.tracker.bind(connection)
-        mine = bound.start(Checkout(key="order-1"), idle_timeout="1h")
-        bound.start(Login(owner="alice"))
-    yours = shop.tracker.start(Checkout(key="order-2"), idle_timeout="1h")
-    assert abs(yours.expires_at - mine.expires_at) < timedelta(minutes=1)
-
-
-# What goes wrong --------------------------------------------------------------------------
-
-
-def end_connection(admin: Admin, connection: Connection) -> None:
-    if admin.is_postgresql:
-        own = connection.execute(text("SELECT pg_backend_pid()")).scalar()
-        admin.execute(f"SELECT pg_terminate_backend({own})")
-    else:
-        admin.execute(f"KILL {connection.execute(text('SELECT CONNECTION_ID()')).scalar()}")
-
-
-def test_a_connection_that_is_lost_takes_all_with_it(shop: Shop, admin: Admin) -> None:
-    checkout = shop.tracker.start(Checkout(key="order-42"))
-    shop.application.observed.told()
-    with pytest.raises(DBAPIError), shop.begin() as (connection, bound):
-        bound.update(checkout)
-        bound.start(Login(owner="alice"))
-        end_connection(admin, connection)
-        bound.update(checkout)
-    assert shop.application.observed.told() == []
-    assert shop.tracker.get(Checkout, "order-42").version == 1
-    assert shop.tracker.count_sessions(Login, "alice") == 0
-    with pytest.raises(StaleSessionError):
-        shop.tracker.update(checkout)
-
-
-def test_of_two_that_wait_for_each_other_one_is_undone(
-    shop: Shop, thread: ThreadPoolExecutor, admin: Admin
-) -> None:
-    """Even if it goes on as if nothing had been."""
-    keys = ["order-1", "order-2"]
-    for key in keys:
-        shop.tracker.start(Checkout(key=key))
-    shop.application.observed.told()
-    undone: list[str] = []
-
-    def finish(keys: list[str]) -> None:
-        with shop.engine.connect() as connection:
-            bound = shop.tracker.bind(connection)
-            bound.finish(Checkout, keys[0])
-            together.wait()
-            try:
-                bound.finish(Checkout, keys[1])
-            except DBAPIError:
-                undone.append(keys[0])
-            connection.commit()
-
-    together = Barrier(2, timeout=60)
-    work = [thread.submit(finish, order) for order in (keys, keys[::-1])]
-    for each in work:
-        each.result()
-    assert len(undone) == 1
-    assert shop.application.observed.told() == ["SessionFinished"] * 2
-    assert not shop.tracker.get_many(Checkout, keys)
-
-
-def test_a_statement_that_fails_leaves_half_of_nothing(
-    shop: Shop, stranger: Admin, admin: Admin
-) -> None:
-    """The caller may go on, on MariaDB, where but the statement was rolled back."""
-    if shop.is_postgresql:
-        pytest.skip("the transaction is over, on PostgreSQL")
-    shop.tracker.start(Login(owner="alice", key="ios"))
-    shop.tracker.start(Login(owner="alice", key="web"))
-    prefix = shop.application.orders.name.removesuffix("orders")
-    stranger.execute("BEGIN")
-    stranger.execute(f"SELECT due FROM {prefix}keys WHERE `key` = 'kweb' FOR UPDATE")
-    with shop.begin() as (connection, bound):
-        connection.execute(text("SET innodb_lock_wait_timeout = 1"))
-        with pytest.raises(OperationalError):
-            bound.finish_all(Login, "alice")
-        connection.execute(text("SET innodb_lock_wait_timeout = DEFAULT"))
-    stranger.execute("ROLLBACK")
-    assert shop.tracker.count_sessions(Login, "alice") == 2
