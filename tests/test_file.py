@@ -24,7 +24,6 @@ from sessiontracker.operations import (
     Acquire,
     Address,
     Broken,
-    Failed,
     Found,
     Granted,
     Hold,
@@ -280,15 +279,15 @@ def test_a_damaged_file_is_broken_for_its_slot_alone(
     assert [item.address for item in page.items] == [beside]
 
 
-def test_a_directory_in_a_file_s_place_is_told_at_once(store: FileStore, root: Path) -> None:
+def test_a_directory_in_a_file_s_place_is_told(store: FileStore, root: Path) -> None:
     ask(store, Start(HERE, 1, b"payload"))
     [path] = files(root)
     path.unlink()
     path.mkdir()
     for operation in (Read(HERE), Start(HERE, 2, b"new")):
         failed = ask(store, operation)
-        assert isinstance(failed, Failed)
-        assert "move away the directory" in str(failed.error)
+        assert isinstance(failed, Unavailable)
+        assert "move away the directory" in failed.reason
 
 
 def test_what_a_killed_process_left_half_written_is_written_over(
@@ -370,9 +369,8 @@ def test_a_full_or_read_only_disk_refuses_and_loses_nothing(
     with monkeypatch.context() as patched:
         patched.setattr(file.os, "open", fails)
         outcome = ask(store, Write(HERE, 2, stamp, b"1"))
-    assert isinstance(outcome, Failed)
-    assert isinstance(outcome.error, BackendUnavailableError)
-    assert advice in str(outcome.error)
+    assert isinstance(outcome, Unavailable)
+    assert advice in outcome.reason
     assert stamp_of(ask(store, Read(HERE))) == stamp
     stamp_of(ask(store, Write(HERE, 2, stamp, b"1")))
 
@@ -399,7 +397,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_file(
 
     with monkeypatch.context() as patched:
         patched.setattr(file.os, "fdopen", Full)
-        assert isinstance(ask(store, Write(HERE, 2, stamp, b"1")), Failed)
+        assert isinstance(ask(store, Write(HERE, 2, stamp, b"1")), Unavailable)
     assert stamp_of(ask(store, Read(HERE))) == stamp
     stamp_of(ask(store, Write(HERE, 2, stamp, b"1")))
 
@@ -430,8 +428,7 @@ def test_a_directory_that_vanished_is_not_one_without_sessions(
     root.rename(root.with_name("elsewhere"))
     for operation in (Read(HERE), Start(HERE, 2, b""), Scan("checkout"), Reap()):
         outcome = ask(store, operation)
-        assert isinstance(outcome, Failed), operation
-        assert isinstance(outcome.error, BackendUnavailableError)
+        assert isinstance(outcome, Unavailable), operation
     assert not root.exists()
     root.with_name("elsewhere").rename(root)
     assert isinstance(ask(store, Read(HERE)), Found)

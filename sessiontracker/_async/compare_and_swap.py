@@ -64,8 +64,8 @@ class AsyncCompareAndSwapBackend(AsyncBackend):
     Write `load` and `store`, and `slots` for scan and reap; the machine does the rest. A slot's
     name is at most 81 characters out of ``a-z0-9_-``. An error that a method raises is taken
     for a store that does not answer, and asked again: after a `store` that raised, another
-    `load` finds out what came of it. A `SessionTrackerError` says that nothing was done, and
-    goes to the caller as it is.
+    `load` finds out what came of it. A `SessionTrackerError` says that nothing was done: a
+    `BackendUnavailableError` that it may be asked again as it is, any other goes to the caller.
     """
 
     look_every = 1.0
@@ -377,6 +377,8 @@ def _outcome(error: Exception) -> Outcome:
     """What a caller is told of ``error``, where nothing was done."""
     if isinstance(error, UndecodableError):
         return Broken(str(error))
+    if isinstance(error, BackendUnavailableError):
+        return Unavailable(str(error))
     if isinstance(error, SessionTrackerError):
         return Failed(error)
     return Unavailable(_reason(error))

@@ -46,7 +46,7 @@ from sessiontracker.operations import (
 from sessiontracker.operations import Stamp as MachineStamp
 from sessiontracker.state import FREE, NOTHING, Key, Lease, Lock, Record, Slot
 
-from .history import Call, Stamp
+from .history import UNKNOWN, Call, Stamp
 from .timing import State, Timeouts, Timing
 
 __all__ = ["ERRORS", "Gone", "Happening", "Model", "Rollback", "describe"]
@@ -65,6 +65,7 @@ ERRORS: dict[str, type[Outcome]] = {
     "LockNotAcquiredError": Locked,
     "LockLostError": Lost,
 }
+_LEFT_BEHIND = (UNKNOWN, "BackendUnavailableError")  # of a taker: its ticket, let go behind it
 _BEFORE_LOCKED = (Lost, Missing, IsFinished, IsActive, InProgress)
 
 
@@ -192,7 +193,8 @@ def _claims(calls: list[Call]) -> set[int]:
             continue
         for taker in takers:
             if taker.number != call.number and taker.begin <= end:
-                if taker.end is None or taker.answer.what == "unknown" or taker.end >= call.begin:
+                lingers = taker.end is None or taker.answer.what in _LEFT_BEHIND
+                if lingers or taker.end >= call.begin:
                     found.add(call.number)
                     break
     return found

@@ -173,3 +173,21 @@ def test_a_touch_that_does_not_say_what_it_touched_may_have_touched_the_next() -
         call(2, "touch", 44, OK),
     ]
     assert check_key(calls, Timeouts(idle=40, slack=1)) is None
+
+
+@pytest.mark.parametrize(
+    "what,is_legal",
+    [("BackendUnavailableError", True), (UNKNOWN, True), ("LockNotAcquiredError", False)],
+)
+def test_who_could_not_ask_any_more_may_be_in_the_queue_yet(what: str, is_legal: bool) -> None:
+    """It was queued by an earlier look, and its place is let go behind it; who was refused the
+    lock has left the queue in that very step."""
+    calls = [
+        replace(call(1, "lock", 0, OK), answer=Answer(OK, token=5), lease=10**9),
+        call(2, "lock", 10, what),
+        replace(call(3, "unlock", 20, OK), hold=(1, 5)),
+        call(4, "start", 50, "SessionLockedError"),
+    ]
+    illegal = check_key(calls)
+    assert (illegal is None) == is_legal
+    assert is_legal or illegal.call is calls[3]
