@@ -307,6 +307,21 @@ def _faults_of_cluster(cluster: Cluster) -> dict[str, Fault]:
         """A primary whose replica has got nothing for a while: all since then is lost."""
         return _kill_a_primary(cluster, random.uniform(0.1, 0.5), cut_off=True)
 
+    def kill_a_replica(random: Random) -> None:
+        replica = cluster.replica_of(random.choice(cluster.owners()))
+        replica.kill()
+        time.sleep(random.uniform(0, 1.0))
+        replica.start()
+        cluster.until_well()
+
+    def freeze_a_replica(random: Random) -> None:
+        """For so long, at times, that the others take it for dead."""
+        replica = cluster.replica_of(random.choice(cluster.owners()))
+        replica.pause()
+        time.sleep(random.uniform(0.1, 2.0))
+        replica.resume()
+        cluster.until_well()
+
     return {
         "hand over": hand_over,
         "migrate": migrate,
@@ -314,6 +329,8 @@ def _faults_of_cluster(cluster: Cluster) -> dict[str, Fault]:
         "flush": flush,
         "kill a primary": kill,
         "kill one cut off": kill_cut_off,
+        "kill a replica": kill_a_replica,
+        "freeze a replica": freeze_a_replica,
     }
 
 
