@@ -15,13 +15,15 @@ import subprocess
 import tempfile
 import time
 import warnings
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 import psycopg
 import pymysql
 from pymysql.cursors import Cursor
+
+from standstill import go_on, stand_still
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it tells where it puts its lock file
@@ -41,6 +43,8 @@ class Server:
     url: str
     fast = signal.SIGTERM
     """What tells it to end at once, and cleanly."""
+    environment: Mapping[str, str] = {}
+    """What it is started with, beside this process's."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """In ``folder``, which must be empty, or in one that is removed when it stops."""
@@ -74,7 +78,12 @@ class Server:
             while True:
                 if not self.is_up:  # or what it left is still in use by what it started
                     self._process = subprocess.Popen(
-                        self._command(), user=self._user, stdout=log, stderr=log, cwd="/"
+                        self._command(),
+                        user=self._user,
+                        env={**os.environ, **self.environment},
+                        stdout=log,
+                        stderr=log,
+                        cwd="/",
                     )
                 if self._answers():
                     return self
@@ -83,21 +92,17 @@ class Server:
                     raise TimeoutError(f"no answer from {self.url}: {said}")
                 time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def pause(self) -> None:
         """From now on it answers nothing."""
-        self._signal(signal.SIGSTOP)
+        stand_still(self.pid)
 
     def resume(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, what: signal.Signals) -> None:
-        """To its process first, so that it starts no other, and then to those it has started."""
-        assert self._process is not None
-        pid = self._process.pid
-        os.kill(pid, what)
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            with suppress(ProcessLookupError):
-                os.kill(int(child), what)
+        go_on(self.pid)
 
     def end(self, how: signal.Signals) -> None:
         """Send it ``how``, and wait for its end."""

