@@ -11,19 +11,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 
+from sessiontracker import SessionTracker
+
 from .drawing import draw, panels_of
-from .process import Plan
+from .process import Plan, config_of
 from .sides import SIDES
 from .stores import STORES, Store, store_of
-from .verdict import Sample, Stored, growth, judge, judge_stored, stored_growth
+from .verdict import Sample, Stored, growth, judge, judge_stored
+from .work import GONE, TYPES
 
-__all__ = ["Run", "run"]
+__all__ = ["Run", "drained", "run"]
 
 PATIENCE = 300.0  # s that a process may take to begin, and to end
 
@@ -34,19 +37,32 @@ class Run(msgspec.Struct):
     name: str
     samples: dict[str, list[Sample]]
     stored: list[Stored]
+    """While it was used; then, last, when all that was left had time to expire."""
 
     def verdict(self) -> dict[str, list[str]]:
         """What is wrong: of each process, and of the store."""
         found = {side: judge(samples) for side, samples in self.samples.items()}
-        return found | ({"store": judge_stored(self.stored)} if self.stored else {})
+        if self.stored:
+            *during, after = self.stored
+            found["store"] = judge_stored(during, after)
+        return found
 
 
 def run(
-    names: Sequence[str], kept: Path, *, seconds: float, every: float, rate: float, warm_up: int = 3
+    names: Sequence[str],
+    kept: Path,
+    *,
+    seconds: float,
+    every: float,
+    rate: float,
+    warm_up: int = 3,
+    patience: float = GONE,
+    leaks: Sequence[str] = (),
 ) -> list[Run]:
     """Use each of the stores named, from an event loop and from threads, all at once.
 
-    A process does ``rate`` scenarios a second, and is counted ``every`` so many seconds.
+    A process does ``rate`` scenarios a second, and is counted ``every`` so many seconds. What is
+    left after all has ``patience`` s to be gone.
     """
     kept.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -54,7 +70,7 @@ def run(
         stores = {
             name: stack.enter_context(store_of(name, temporary / name / "place")) for name in names
         }
-        processes: dict[tuple[str, str], subprocess.Popen[bytes]] = {}
+        processes: list[subprocess.Popen[bytes]] = []
         for name, store in stores.items():
             for side in SIDES:
                 path = kept / f"{name}-{side}.jsonl"
@@ -70,13 +86,23 @@ def run(
                     rate=rate,
                     warm_up=warm_up,
                     database=store.database,
+                    pids=store.pids,
+                    patience=patience,
+                    leaks=leaks,
                 )
                 process = _started(plan, path.with_suffix(".log"))
                 stack.callback(_end, process)
-                processes[name, side] = process
-        stored = _watch(stores, list(processes.values()), kept, seconds, every)
+                processes.append(process)
+        counted = {name: store for name, store in stores.items() if store.count is not None}
+        stored = _watch(counted, processes, kept, seconds + patience, every)
+        for name, after in drained(counted, patience).items():
+            stored[name].append(after)
     return [
-        Run(name, {side: read(kept / f"{name}-{side}.jsonl") for side in SIDES}, stored[name])
+        Run(
+            name,
+            {side: read(kept / f"{name}-{side}.jsonl") for side in SIDES},
+            stored.get(name, []),
+        )
         for name in names
     ]
 
@@ -119,15 +145,42 @@ def _watch(
         for name, store in stores.items():
             last_seen = [read(kept / f"{name}-{side}.jsonl")[-1:] for side in SIDES]
             working = [each for seen in last_seen for each in seen if each.when == "during"]
-            # Only while both processes work.
-            if store.count is not None and len(working) == len(SIDES):
-                entries, connections = store.count()
-                done = sum(each.done for each in working)
+            if len(working) == len(SIDES):  # only while both processes work
                 now = max(each.time for each in working)
-                stored[name].append(Stored(now, entries, connections, done))
+                stored[name].append(_counted(store, now))
     if any(process.returncode for process in processes):
         raise RuntimeError(f"a process failed: see {kept}/*.log")
     return stored
+
+
+def drained(stores: dict[str, Store], patience: float) -> dict[str, Stored]:
+    """What is in ``stores`` when all that nobody uses any more is gone, or ``patience`` is over."""
+    began = time.monotonic()
+
+    def are_empty() -> bool:
+        return not any(_counted(store, 0.0).entries for store in stores.values())
+
+    def are_left() -> bool:
+        return not any(_counted(store, 0.0).connections for store in stores.values())
+
+    with ExitStack() as stack:
+        for store in stores.values():  # who has expired things reaped
+            stack.enter_context(SessionTracker(config_of(store), types=TYPES))
+        _until(are_empty, patience)
+        took = time.monotonic() - began
+    _until(are_left, patience)  # a server needs a moment to see that somebody has gone
+    return {name: _counted(store, took) for name, store in stores.items()}
+
+
+def _until(condition: Callable[[], bool], patience: float) -> None:
+    end = time.monotonic() + patience
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+def _counted(store: Store, time: float) -> Stored:
+    assert store.count is not None
+    return Stored(time, *store.count())
 
 
 def read(path: Path) -> list[Sample]:
@@ -144,7 +197,7 @@ def report(found: Run) -> str:
     for side, samples in found.samples.items():
         during = [sample for sample in samples if sample.when == "during"]
         first, last = during[0], during[-1]
-        grown = growth([sample.resident for sample in during])
+        grown = growth(samples)
         counts = ", ".join(
             f"{getattr(first, name)} → {getattr(last, name)} {name}"
             for name in ("files", "connections", "tasks", "threads")
@@ -156,11 +209,11 @@ def report(found: Run) -> str:
         )
         lines += [f"    WRONG: {each}" for each in verdict[side]]
     if found.stored:
-        middle, last = found.stored[len(found.stored) // 2], found.stored[-1]
-        grown = stored_growth(found.stored)
+        *seen, after = found.stored
         lines.append(
-            f"{found.name:11}store {middle.entries} → {last.entries} entries, {grown:+.2%}; "
-            f"{found.stored[0].connections} → {last.connections} connections"
+            f"{found.name:11}store {max(each.entries for each in seen)} entries at most, and "
+            f"{after.entries} {after.time:.0f} s after all; {seen[0].connections} → "
+            f"{seen[-1].connections} connections, and {after.connections} after all"
         )
         lines += [f"    WRONG: {each}" for each in verdict["store"]]
     return "\n".join(lines)
@@ -173,7 +226,7 @@ def picture(found: Run) -> str:
     }
     wrong = [each for many in found.verdict().values() for each in many]
     title = f"{found.name}: {'; '.join(wrong) or 'steady'}"
-    return draw(title, panels_of(during, found.stored))
+    return draw(title, panels_of(during, found.stored[:-1]))
 
 
 def main() -> int:

@@ -6,22 +6,30 @@ rest, writes down what it uses.
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from sessiontracker import LockNotAcquiredError
+from standstill import go_on, stand_still
+
+from .leaks import LEAKS
 from .sampling import sample
 from .sides import SIDES, Side
 from .verdict import FEWEST, Sample, more
-from .work import SETTINGS, TYPES, Client, World
+from .work import GONE, SETTINGS, TYPES, Cart, Client, World, refused
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "config_of"]
 
-PATIENCE = 10.0  # s
+STILL = 1.0  # s, in which a process has asked all that it can ask at once
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -44,11 +52,18 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int = 1
     database: str | None = None
     """The URL of the database that sessions are in, if an application has transactions there."""
+    pids: Sequence[int] = ()
+    """Of the store's servers."""
+    patience: float = GONE
+    """For how long what is left may take to be gone."""
+    leaks: Sequence[str] = ()
+    """Which of `LEAKS` it has, to be found."""
 
-    @property
-    def config(self) -> dict[str, Any]:
-        defaults = {"storage": self.storage, "locking": self.locking}
-        return {"backends": self.backends, "defaults": defaults, **SETTINGS}
+
+def config_of(place: Any) -> dict[str, Any]:
+    """Of a tracker on what a plan, or a store, says."""
+    defaults = {"storage": place.storage, "locking": place.locking}
+    return {"backends": place.backends, "defaults": defaults, **SETTINGS}
 
 
 class Book:
@@ -63,14 +78,17 @@ class Book:
 
 
 async def endure(plan: Plan, side: Side, book: Book) -> None:
+    config = config_of(plan)
     engine = None if plan.database is None else side.engine(plan.database)
-    tracker = side.tracker(plan.config, TYPES)
+    tracker = side.tracker(config, TYPES)
     await tracker.open()
-    world = World(side, tracker, plan.config, plan.storage == plan.locking, engine)
+    world = World(side, tracker, config, plan.storage == plan.locking, engine)
     clients = [Client(world, f"{plan.seed}/{plan.side}/{number}") for number in range(plan.clients)]
     # Whatever is opened at its first use is open before anything is counted.
     for _ in range(plan.warm_up):
         await side.at_once(*(client.everything for client in clients))
+    with alone(plan.path.replace(f"-{plan.side}.jsonl", ".lock")):
+        await fill(plan, world, clients)
     began = time.monotonic()
     for count in itertools.count(1):
         await side.pause(0.05)  # what was let go behind is done
@@ -79,10 +97,61 @@ async def endure(plan: Plan, side: Side, book: Book) -> None:
         if now >= plan.seconds and count >= FEWEST:
             break
         await side.at_once(*(working(client, plan, now + began) for client in clients))
+        for leak in plan.leaks:
+            LEAKS[leak](world)
+    entries = await remaining(plan, world)
     await tracker.close()
     if engine is not None:
         await side.dispose(engine)
-    book.add(sample("closed", time.monotonic() - began, world.done, world.odd))
+    book.add(sample("closed", time.monotonic() - began, world.done, world.odd, entries))
+
+
+async def fill(plan: Plan, world: World, clients: Sequence[Client]) -> None:
+    """Have the tracker ask all that it can ask at once, of servers that stand still meanwhile:
+    every connection that it will ever have is open then."""
+    tracker, side, key = world.tracker, world.side, f"full {plan.side}"
+
+    async def wait() -> None:
+        async with tracker.lock(Cart, key, wait="2s"):
+            pass
+
+    async def wait_in_vain() -> None:
+        await refused(LockNotAcquiredError, wait())
+
+    async def resume(after: float) -> None:
+        await side.pause(after)
+        for pid in plan.pids:
+            go_on(pid)
+
+    async def ask() -> None:
+        await side.pause(0.2)  # it is looked for somebody who waits by now
+        try:
+            for pid in plan.pids:
+                stand_still(pid)
+            await side.at_once(partial(resume, STILL), *(client.crowd for client in clients))
+        finally:
+            await resume(0.0)
+
+    async with tracker.lock(Cart, key):
+        await side.at_once(wait_in_vain, ask)
+
+
+@contextmanager
+def alone(path: str) -> Iterator[None]:
+    """One process of a store's at a time."""
+    with Path(path).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+async def remaining(plan: Plan, world: World) -> int:
+    """What is left in a store of this process's own, once all had time to expire."""
+    end = time.monotonic() + plan.patience
+    while True:
+        entries = world.entries()
+        if not entries or time.monotonic() > end:
+            return entries
+        await world.side.pause(0.2)
 
 
 def working(client: Client, plan: Plan, began: float) -> Any:
@@ -100,9 +169,9 @@ def working(client: Client, plan: Plan, began: float) -> Any:
     return work
 
 
-def settled(before: Sample) -> Sample:
+def settled(before: Sample, patience: float) -> Sample:
     """What this process uses after all; a thread that is about to end is given time to."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while True:
         after = sample("after")
         if time.monotonic() > end or not more(before, after):
@@ -116,7 +185,7 @@ def main() -> None:
     before = sample("before")
     book.add(before)
     side.run(lambda: endure(plan, side, book))
-    book.add(settled(before))
+    book.add(settled(before, plan.patience))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ def sample(
     time: float = 0.0,
     done: int = 0,
     odd: dict[str, int] | None = None,
+    entries: int = 0,
 ) -> Sample:
     """Of the process that asks; tasks are those of the event loop that runs, if one does."""
     files = _open_files()
@@ -33,6 +34,7 @@ def sample(
         threading.active_count(),
         done,
         dict(odd or {}),
+        entries,
     )
 
 

@@ -19,16 +19,19 @@ __all__ = ["STORES", "Store", "store_of"]
 
 class Store(NamedTuple):
     """Where processes keep sessions and locks. ``count`` says how many rows, keys or files there
-    are, and how many connections but its own: none is told of what is in each process alone."""
+    are, and how many connections but its own: none is told of what is in each process alone.
+    ``pids`` are those of its servers."""
 
     backends: dict[str, dict[str, Any]]
     count: Callable[[], tuple[int, int]] | None
     database: str | None = None
     storage: str = "place"
     locking: str = "place"
+    pids: Sequence[int] = ()
 
 
-TABLES = ("keys", "owners")
+# But for the row of the lock of who reaps, which stays for an hour.
+ROWS = ("keys WHERE type <> ''", "owners")
 
 
 def _memory(folder: Path) -> Iterator[Store]:
@@ -53,7 +56,7 @@ def _rows_of(folder: Path) -> Callable[[], tuple[int, int]]:
     def count() -> tuple[int, int]:
         with closing(sqlite3.connect(folder / "sessions.db", timeout=30)) as database:
             asked = "SELECT count(*) FROM sessiontracker_{}"
-            return sum(database.execute(asked.format(name)).fetchone()[0] for name in TABLES), 0
+            return sum(database.execute(asked.format(rows)).fetchone()[0] for rows in ROWS), 0
 
     return count
 
@@ -71,7 +74,8 @@ def _postgresql(folder: Path) -> Iterator[Store]:
             )
 
     try:
-        yield Store({"place": {"use": "sql", "url": server.url}}, count, server.url)
+        place = {"place": {"use": "sql", "url": server.url}}
+        yield Store(place, count, server.url, pids=[server.pid])
     finally:
         server.stop()
 
@@ -90,13 +94,14 @@ def _mariadb(folder: Path) -> Iterator[Store]:
             return _asked(ask, "information_schema.processlist WHERE user = 'root'")
 
     try:
-        yield Store({"place": {"use": "sql", "url": server.url}}, count, server.url)
+        place = {"place": {"use": "sql", "url": server.url}}
+        yield Store(place, count, server.url, pids=[server.pid])
     finally:
         server.stop()
 
 
 def _asked(ask: Callable[[str], Any], connections: str) -> tuple[int, int]:
-    tables = [f"sessiontracker_{name}" for name in TABLES]
+    tables = [f"sessiontracker_{rows}" for rows in ROWS]
     *rows, connected = (ask(f"SELECT count(*) FROM {what}")[0] for what in (*tables, connections))
     return sum(rows), connected - 1
 
@@ -104,7 +109,8 @@ def _asked(ask: Callable[[str], Any], connections: str) -> tuple[int, int]:
 def _valkey(folder: Path) -> Iterator[Store]:
     server = Server("valkey").start()
     try:
-        yield Store({"place": {"use": "redis", "url": server.url}}, lambda: _keys([server]))
+        place = {"place": {"use": "redis", "url": server.url}}
+        yield Store(place, lambda: _keys([server]), pids=[server.pid])
     finally:
         server.stop()
 
@@ -112,8 +118,9 @@ def _valkey(folder: Path) -> Iterator[Store]:
 def _cluster(folder: Path) -> Iterator[Store]:
     cluster = Cluster("valkey").start()
     try:
-        options = {"use": "redis", "url": cluster.url}
-        yield Store({"place": options}, lambda: _keys(cluster.primaries))
+        place = {"place": {"use": "redis", "url": cluster.url}}
+        pids = [server.pid for server in cluster.primaries]
+        yield Store(place, lambda: _keys(cluster.primaries), pids=pids)
     finally:
         cluster.stop()
 
@@ -141,7 +148,7 @@ def _apart(folder: Path) -> Iterator[Store]:
         return keys + rows()[0], connections
 
     try:
-        yield Store(backends, count, url, "sessions", "locks")
+        yield Store(backends, count, url, "sessions", "locks", [server.pid])
     finally:
         server.stop()
 

@@ -13,8 +13,14 @@ from xml.etree import ElementTree as ET
 import pytest
 from msgspec.structs import replace
 
-from .campaign import Run, picture, report, run
+from sessiontracker import SessionTracker
+
+from .campaign import Run, drained, picture, report, run
+from .leaks import LEAKS as KINDS
+from .process import config_of
+from .stores import store_of
 from .verdict import Sample, Stored, judge, judge_stored, left
+from .work import TYPES, Cart
 
 MIB = 2**20
 STEADY = Sample("during", 0.0, 60 * MIB, 10, 4, 2, 3, 0)
@@ -48,12 +54,19 @@ def test_a_process_that_is_steady_is_not_blamed() -> None:
     assert judge(samples(warming_up)) == []
 
 
+def test_memory_is_flat_within_five_percent_of_the_half() -> None:
+    assert judge(samples(lambda minute: {"resident": 60 * MIB + minute * MIB // 11})) == []
+    [found] = judge(samples(lambda minute: {"resident": 60 * MIB + minute * MIB // 8}))
+    assert "resident memory grew by 5." in found
+
+
 LEAKS: dict[str, tuple[Callable[[int], dict[str, Any]], dict[str, Any], str]] = {
     "memory": (lambda minute: {"resident": 60 * MIB + minute * MIB // 3}, {}, "resident memory"),
     "connections": (lambda minute: {"connections": 4 + minute // 20}, {}, "connections"),
     "tasks": (lambda minute: {"tasks": 2 + minute // 10}, {}, "tasks"),
     "threads": (lambda minute: {"threads": 3 + (minute > 40)}, {}, "threads"),
     "files": (lambda minute: {"files": 10 + minute // 30}, {}, "files"),
+    "entries in memory": (lambda _: {}, {"closed": {"entries": 3}}, "3 entries are left"),
     "a task of a closed tracker": (lambda _: {}, {"closed": {"tasks": 1}}, "closed"),
     "a thread in the end": (lambda _: {}, {"after": {"threads": 4}}, "threads after all"),
     "errors": (lambda minute: {"odd": {"OSError": 2 * minute}}, {}, "OSError"),
@@ -71,26 +84,38 @@ def test_one_that_did_not_end_is_told() -> None:
     assert "it did not end" in left(samples(warming_up)[:-1])
 
 
-def test_a_store_that_grows_is_told() -> None:
-    steady = [Stored(60.0 * minute, 1_000 + minute % 3, 2, 500 * minute) for minute in range(61)]
-    assert judge_stored(steady) == []
-    growing = [replace(each, entries=each.entries + round(each.time / 3)) for each in steady]
-    [grown] = judge_stored(growing)
-    assert "stored grew" in grown
-    [more] = judge_stored([replace(each, connections=2 + (each.time > 1_800)) for each in steady])
-    assert "3 connections" in more
+def test_what_a_store_keeps_is_told() -> None:
+    during = [Stored(60.0 * minute, 1_000 + 50 * minute, 2) for minute in range(61)]  # more is done
+    after = Stored(90.0, 0, 0)
+    assert judge_stored(during, after) == []
+    [left] = judge_stored(during, replace(after, entries=3))
+    assert "3 entries are left" in left
+    [open] = judge_stored(during, replace(after, connections=1))
+    assert "1 connections to the server that nobody uses" in open
+    more = [replace(each, connections=2 + (each.time > 1_800)) for each in during]
+    assert "3 connections" in judge_stored(more, after)[0]
 
 
-def test_a_store_that_is_used_more_is_not_blamed() -> None:
-    def of(minute: int) -> Stored:
-        busy = max(0, minute - 45)  # minutes in which twice as much is done
-        return Stored(60.0 * minute, 1_000 + 1_000 * (busy > 0), 2, 500 * (minute + busy))
+def test_what_is_kept_for_ever_is_found_in_the_end(tmp_path: Path) -> None:
+    with store_of("sqlite", tmp_path / "place") as store:
+        with SessionTracker(config_of(store), types=TYPES) as tracker:
+            assert drained({"sqlite": store}, 0.1)["sqlite"].entries == 0
+            tracker.start(Cart(), idle_timeout="off", absolute_timeout="off")
+        assert drained({"sqlite": store}, 0.1)["sqlite"].entries == 1
 
-    assert judge_stored([of(minute) for minute in range(61)]) == []
+
+def test_each_leak_of_a_process_is_found(tmp_path: Path) -> None:
+    """In real processes: of memory, connections, tasks and threads."""
+    short: dict[str, Any] = {"seconds": 0.0, "every": 0.1, "rate": 80, "warm_up": 1}
+    [store] = run(["memory"], tmp_path, **short, patience=0.0, leaks=list(KINDS))
+    verdict = store.verdict()
+    for side, kinds in (("async", KINDS), ("sync", KINDS.keys() - {"task"})):
+        told = " ".join(verdict[side])
+        assert all(kind in told for kind in kinds), (side, told)
 
 
 def test_a_picture_says_what_is_wrong() -> None:
-    stored = [Stored(60.0 * minute, 1_000, 2, 500 * minute) for minute in range(61)]
+    stored = [Stored(60.0 * minute, 1_000, 2) for minute in range(62)]
     leaking = samples(LEAKS["memory"][0])
     run = Run("place", {"async": samples(warming_up), "sync": leaking}, stored)
     drawn = ET.fromstring(picture(run))
@@ -101,7 +126,8 @@ def test_a_picture_says_what_is_wrong() -> None:
 
 def test_nothing_is_left_of_what_was_done(tmp_path: Path) -> None:
     """Of everything, by each of four clients, and then as it comes."""
-    found = run(["memory", "sqlite"], tmp_path, seconds=0.0, every=0.1, rate=80, warm_up=1)
+    short: dict[str, Any] = {"seconds": 0.0, "every": 0.1, "rate": 80, "warm_up": 1}
+    found = run(["memory", "sqlite"], tmp_path, **short, patience=0.0)
     for store in found:
         for side, seen in store.samples.items():
             assert left(seen) == [], (store.name, side, report(store))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
+from statistics import linear_regression, median
 from typing import Literal
 
 from msgspec import Struct
@@ -17,14 +17,10 @@ __all__ = [
     "judge_stored",
     "left",
     "more",
-    "stored_growth",
 ]
 
 FLAT = 0.05
-"""By how much memory may differ between the two quarters of the second half."""
-STEADY = 0.10
-"""By how much what is stored may: it comes and goes."""
-NEAR = 20  # entries, which are no growth
+"""By how much memory may grow over the second half."""
 ODD = 1e-3  # of what was done may go wrong: a busy machine holds a lock's holder up
 FEWEST = 8
 """Samples to judge by."""
@@ -36,7 +32,7 @@ class Sample(Struct, frozen=True):
     when: Literal["before", "during", "closed", "after"]
     """Before there is a tracker; with one; when it is closed; when its event loop is gone, too."""
     time: float
-    """s since everything had been done once."""
+    """s since the start: each thing had been done then, and many at once."""
     resident: int
     """bytes"""
     files: int
@@ -48,53 +44,51 @@ class Sample(Struct, frozen=True):
     """Scenarios since the beginning; unknown when its event loop is gone."""
     odd: dict[str, int] = {}
     """How many of them ended as they should not, by what they raised."""
+    entries: int = 0
+    """When it is closed: what was left in a store of this process's own, once all had expired."""
 
 
 COUNTS = ("files", "connections", "tasks", "threads")
 
 
 class Stored(Struct, frozen=True):
-    """A store: rows, keys or files, and the connections that its server has.
-
-    ``done`` is how many scenarios its processes had then done.
-    """
+    """A store: rows, keys or files, and the connections that its server has."""
 
     time: float
     entries: int
     connections: int
-    done: int
 
 
 def judge(samples: Sequence[Sample]) -> list[str]:
     """What is wrong with a process: all that it was seen to be, in the order of time."""
-    return [*_creep(samples), *left(samples), *_odd(samples)]
+    return [*_creep(samples), *left(samples), *_kept(samples), *_odd(samples)]
 
 
-def growth(values: Sequence[int]) -> float:
-    """From the median of the third quarter of ``values`` to that of the fourth: 0.05 is 5 %."""
-    if len(values) < FEWEST:
-        raise ValueError(f"{len(values)} samples are too few to judge by: {FEWEST} at least")
-    half, last = len(values) // 2, len(values) * 3 // 4
-    before, after = median(values[half:last]), median(values[last:])
-    return after / before - 1 if before else float(after)
+def growth(samples: Sequence[Sample]) -> float:
+    """How much more resident memory there is at the end than half-way, on the straight line that is
+    nearest to all that was seen in between: 0.05 is 5 %."""
+    during = [sample for sample in samples if sample.when == "during"]
+    if len(during) < FEWEST:
+        raise ValueError(f"{len(during)} samples are too few to judge by: {FEWEST} at least")
+    half = during[len(during) // 2 :]
+    slope, level = linear_regression([each.time for each in half], [each.resident for each in half])
+    return slope * (half[-1].time - half[0].time) / (level + slope * half[0].time)
 
 
 def _creep(samples: Sequence[Sample]) -> list[str]:
     """Memory that grew over the second half."""
-    grown = growth([sample.resident for sample in samples if sample.when == "during"])
+    grown = growth(samples)
     return [f"resident memory grew by {grown:.1%} over the second half"] if grown > FLAT else []
 
 
 def left(samples: Sequence[Sample]) -> list[str]:
     """What there is more of in the end than at the start, and after all than before all."""
     during = [sample for sample in samples if sample.when == "during"]
-    first, last = during[0], during[len(during) * 3 // 4 :]
     found = []
     for name in COUNTS:
-        # The median: what is under way at one moment is gone at the next.
-        at_first, at_last = getattr(first, name), median(getattr(each, name) for each in last)
+        at_first, at_last = _ends([getattr(sample, name) for sample in during])
         if at_last > at_first:
-            found.append(f"{at_last:.0f} {name}, and {at_first} at the start")
+            found.append(f"{at_last:g} {name}, and {at_first:g} at the start")
     by_name = {sample.when: sample for sample in samples}
     before, closed, after = by_name["before"], by_name.get("closed"), by_name.get("after")
     if closed is None or after is None:
@@ -107,9 +101,24 @@ def left(samples: Sequence[Sample]) -> list[str]:
     ]
 
 
+def _ends(values: Sequence[int]) -> tuple[float, float]:
+    """The medians of the first quarter and of the last: what is under way at one moment is gone at
+    the next."""
+    quarter = len(values) // 4
+    return median(values[:quarter]), median(values[-quarter:])
+
+
 def more(before: Sample, after: Sample) -> list[str]:
     """What there is more of."""
     return [name for name in COUNTS if getattr(after, name) > getattr(before, name)]
+
+
+def _kept(samples: Sequence[Sample]) -> list[str]:
+    return [
+        f"{sample.entries} entries are left in memory when all has expired"
+        for sample in samples
+        if sample.when == "closed" and sample.entries
+    ]
 
 
 def _odd(samples: Sequence[Sample]) -> list[str]:
@@ -119,35 +128,16 @@ def _odd(samples: Sequence[Sample]) -> list[str]:
     return [f"{count} of {last.done} raised {error}" for error, count in last.odd.items()]
 
 
-def judge_stored(samples: Sequence[Stored]) -> list[str]:
-    """What is wrong with a store."""
+def judge_stored(samples: Sequence[Stored], after: Stored) -> list[str]:
+    """What is wrong with a store, which was seen while it was used and ``after`` all, when what
+    was left had time to expire and was reaped. (While it is used, there is as much in it as is
+    done, which a busy machine decides.)"""
     found = []
-    grown = stored_growth(samples)
-    if grown > STEADY and max(sample.entries for sample in samples) > NEAR:
-        found.append(f"what is stored grew by {grown:.1%} over the second half")
-    first, last = samples[0], samples[len(samples) * 3 // 4 :]
-    at_last = median(sample.connections for sample in last)
-    if at_last > first.connections:
-        found.append(
-            f"{at_last:.0f} connections to the server, and {first.connections} at the start"
-        )
+    at_first, at_last = _ends([sample.connections for sample in samples])
+    if at_last > at_first:
+        found.append(f"{at_last:g} connections to the server, and {at_first:g} at the start")
+    if after.connections:
+        found.append(f"{after.connections} connections to the server that nobody uses")
+    if after.entries:
+        found.append(f"{after.entries} entries are left when all has expired")
     return found
-
-
-def stored_growth(samples: Sequence[Stored]) -> float:
-    """As `growth`, of what is stored in proportion to what was done in that quarter.
-
-    All that is stored is gone soon, so that where less is done, on a machine that is busy with
-    other things, there is less.
-    """
-    half, last = len(samples) // 2, len(samples) * 3 // 4
-    rates = [_rate(samples[half : last + 1]), _rate(samples[last:])]
-    if not all(rates):
-        raise ValueError("nothing was done in a quarter of the time")
-    return (growth([sample.entries for sample in samples]) + 1) * rates[0] / rates[1] - 1
-
-
-def _rate(samples: Sequence[Stored]) -> float:
-    """Scenarios a second."""
-    first, last = samples[0], samples[-1]
-    return (last.done - first.done) / (last.time - first.time)

@@ -23,10 +23,11 @@ from sessiontracker import (
     SessionNotFoundError,
     StaleSessionError,
 )
+from sessiontracker.memory import AsyncMemoryBackend, MemoryBackend
 
 from .sides import Side
 
-__all__ = ["SETTINGS", "TYPES", "Client", "World"]
+__all__ = ["GONE", "SETTINGS", "TYPES", "Client", "World"]
 
 SETTINGS: dict[str, Any] = {
     "operation_timeout": "30s",
@@ -44,8 +45,10 @@ SETTINGS: dict[str, Any] = {
         for name in ("cart", "login")
     },
 }
-"""Everything that is left behind is gone within two minutes."""
 SETTINGS["sessions"]["login"] |= {"max_per_owner": 3, "on_limit": "finish_oldest"}
+
+GONE = 150.0
+"""s after which all that is left behind has gone, with a minute's memory of what was deleted."""
 
 HOLD = 0.01  # s
 TOLD = 20  # of what went wrong, how many in full
@@ -80,6 +83,13 @@ class World(msgspec.Struct):
     done: int = 0
     odd: Counter[str] = msgspec.field(default_factory=Counter)
 
+    def entries(self) -> int:
+        """How many there are in a store of this process's own, if it has one."""
+        tracker = getattr(self.tracker, "tracker", self.tracker)
+        backends = [asker.backend for asker in tracker._askers.values()]
+        own = (AsyncMemoryBackend, MemoryBackend)
+        return sum(len(each._store.slots) for each in backends if isinstance(each, own))
+
 
 class Client:
     """One task, or one thread."""
@@ -109,9 +119,12 @@ class Client:
         await self.meet()
         for scenario in self.scenarios:
             await self._do(scenario)
-        # Whatever connection is opened only if others are in use is open.
-        crowd = [*[self.life] * 8, *[self.owner] * 4, *[self.whole] * 2]
-        await self.world.side.at_once(*(partial(self._do, each) for each in crowd))
+        await self.crowd()
+
+    async def crowd(self) -> None:
+        """Many at once, of all that is asked side by side."""
+        each = [*[self.life] * 8, *[self.owner] * 4, *[self.whole] * 2, self.reaping]
+        await self.world.side.at_once(*(partial(self._do, scenario) for scenario in each))
 
     async def something(self) -> None:
         (scenario,) = self.random.choices(list(self.scenarios), list(self.scenarios.values()))
@@ -288,6 +301,9 @@ class Client:
             seen += 1
         async for _ in self.tracker.scan(Login, finished=True):
             seen += 1
+        await self.reaping()
+
+    async def reaping(self) -> None:
         await self.tracker.reap(limit=100)
 
     async def another(self) -> None:
