@@ -9,12 +9,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from clocks import Clock
 from database_servers import MARIADB, MariaDB, PostgreSQL
 from redis_servers import Cluster, Server
 
 from ..stores import SERVERS, place_of
 
-__all__ = ["FULL", "SHARED", "config_of"]
+__all__ = ["FULL", "OWN", "SHARED", "config_of"]
 
 FULL = "SESSIONTRACKER_KILLS" in os.environ
 """Whether all is tried, on every store, and times are judged: ``nox -s kills``."""
@@ -30,15 +31,20 @@ SHARED = ["file", "sqlite", *OWN, *NAMED]
 
 @contextmanager
 def config_of(
-    storage: str, folder: Path, *, locking: str | None = None, **settings: Any
+    storage: str,
+    folder: Path,
+    *,
+    locking: str | None = None,
+    clock: Clock | None = None,
+    **settings: Any,
 ) -> Iterator[dict[str, Any]]:
     """A tracker's configuration for sessions in ``storage`` and locks in ``locking`` (the same
-    unless given), with ``settings`` for all session types."""
+    unless given), with ``settings`` for all session types. Servers of our own go by ``clock``."""
     places = list(dict.fromkeys([storage, locking or storage]))
     with ExitStack() as stack:
         yield {
             "backends": {
-                _name(place): stack.enter_context(_options_of(place, folder / _name(place)))
+                _name(place): stack.enter_context(_options_of(place, folder / _name(place), clock))
                 for place in places
             },
             "defaults": {
@@ -56,11 +62,13 @@ def _name(place: str) -> str:
 
 
 @contextmanager
-def _options_of(place: str, folder: Path) -> Iterator[dict[str, Any]]:
+def _options_of(place: str, folder: Path, clock: Clock | None) -> Iterator[dict[str, Any]]:
     if place == "memory":
         yield {"use": "memory"}
     elif place in OWN:
         server: Any = OWN[place]("valkey") if place in ("valkey", "cluster") else OWN[place]()
+        for each in server.servers if place == "cluster" else [server]:
+            each.environment = {} if clock is None else clock.environment
         server.start()
         try:
             yield {"use": "redis" if place in ("valkey", "cluster") else "sql", "url": server.url}

@@ -16,36 +16,10 @@ import pytest
 from sessiontracker import SessionTracker
 
 from .places import FULL, SHARED, config_of
-from .victim import Victim
+from .victim import Counts, Victim
 from .victims import Tally
 
 CLIENTS, GOAL, EVERY = (8, 10_000, 2.0) if FULL else (2, 50, 0.4)
-
-
-class Counts:
-    """What all clients wrote down, the dead ones too."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir()
-        self._begun = 0
-
-    def new(self) -> Path:
-        """A file for one more client."""
-        self._begun += 1
-        return self._folder / str(self._begun)
-
-    def _count(self, letter: bytes) -> int:
-        return sum(path.read_bytes().count(letter) for path in self._folder.iterdir())
-
-    @property
-    def acknowledged(self) -> int:
-        return self._count(b"a")
-
-    @property
-    def unknown(self) -> int:
-        """Begun, and neither acknowledged nor refused."""
-        return self._count(b"b") - self._count(b"r") - self.acknowledged
 
 
 @pytest.mark.parametrize("name", SHARED if FULL else ["sqlite"])
@@ -80,5 +54,6 @@ def test_no_increment_is_lost_or_counted_twice(name: str, tmp_path: Path) -> Non
         )
         assert counts.acknowledged <= tally.count <= counts.acknowledged + counts.unknown
         assert tally.version == 1 + tally.count
+        assert not counts.fallen
         with tracker.get_locked(Tally, "tally"):
             pass  # nobody who died has kept it

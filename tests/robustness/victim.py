@@ -6,23 +6,36 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Victim"]
+__all__ = ["Counts", "Victim"]
 
 
 class Victim:
     """One process in ``role``. A context manager that ends it, however it went."""
 
-    def __init__(self, role: str, config: Any, *words: object, mode: str = "async") -> None:
+    def __init__(
+        self,
+        role: str,
+        config: Any,
+        *words: object,
+        mode: str = "async",
+        environment: Mapping[str, str] = {},
+    ) -> None:
         module = [sys.executable, "-m", "tests.robustness.victims"]
         self.process = subprocess.Popen(
             [*module, role, mode, json.dumps(config), *map(str, words)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": "/usr/bin:/bin"},
+            env={
+                "PYTHONPATH": ":".join(filter(None, sys.path)),
+                "PATH": "/usr/bin:/bin",
+                **environment,
+            },
         )
 
     def __enter__(self) -> Self:
@@ -63,3 +76,34 @@ class Victim:
     def kill(self) -> None:
         self.process.kill()
         self.process.communicate()
+
+
+class Counts:
+    """What all who `count` wrote down, the dead ones too."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir()
+        self._begun = 0
+
+    def new(self) -> Path:
+        """A file for one more client."""
+        self._begun += 1
+        return self._folder / str(self._begun)
+
+    def _count(self, letter: bytes) -> int:
+        return sum(path.read_bytes().count(letter) for path in self._folder.iterdir())
+
+    @property
+    def acknowledged(self) -> int:
+        return self._count(b"a")
+
+    @property
+    def unknown(self) -> int:
+        """Begun, and neither acknowledged nor refused."""
+        return self._count(b"b") - self._count(b"r") - self.acknowledged
+
+    @property
+    def fallen(self) -> int:
+        """How many had a token that was not higher than that of who had written before."""
+        return self._count(b"t")

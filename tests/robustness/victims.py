@@ -33,6 +33,8 @@ LATE = 1_000
 
 class Tally(Session):
     count: int = 0
+    token: int = 0
+    """Of the lock under which it was counted last."""
 
 
 def say(*words: object) -> None:
@@ -48,13 +50,17 @@ async def told() -> None:
 async def count(tracker: Any, path: str) -> None:
     """Count the session up again and again. The file at ``path``, which outlives this process,
     has a letter for each beginning (b), and for its end: acknowledged (a), unknown (u), or
-    refused (r)."""
+    refused (r); and one (t) where the lock's token was not higher than the last one's."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     while True:
         os.write(file, b"b")
         try:
             async with tracker.get_locked(Tally, "tally") as tally:
+                token = tracker.lock_of(tally).token
+                if token <= tally.token:
+                    os.write(file, b"t")
                 tally.count += 1
+                tally.token = token
         except OutcomeUnknownError:
             os.write(file, b"u")
         except (LockError, BackendUnavailableError):

@@ -1,0 +1,178 @@
+"""Clocks of servers that are set while clients work: an hour ahead, an hour back.
+
+A store's clock says when leases and sessions end, so that what ends early or late by it does so;
+whatever it says, no update is lost, tokens rise, and nobody waits longer than by his own clock.
+Every store, and more often, is ``nox -s kills``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from clocks import LIBRARY, Clock
+from redis_servers import until
+from sessiontracker import (
+    LockLostError,
+    LockNotAcquiredError,
+    OwnedSession,
+    SessionNotFoundError,
+    SessionTracker,
+)
+
+from .places import FULL, OWN, config_of
+from .victim import Counts, Victim
+from .victims import Tally
+
+pytestmark = pytest.mark.skipif(
+    LIBRARY is None,
+    reason="NOT with servers' clocks that jump: libfaketime is missing, install faketime",
+)
+HOUR = 3_600
+SERVERS = list(OWN) if FULL else ["valkey"]
+BY_CLIENTS = ["file", "sqlite"] if FULL else []  # whose clients' clock is the store's
+CLIENTS, JUMPS = (8, 40) if FULL else (2, 4)
+
+
+class Login(OwnedSession):
+    device: str = ""
+
+
+@contextmanager
+def opened(name: str, folder: Path, **settings: Any) -> Iterator[tuple[Any, SessionTracker, Clock]]:
+    """A configuration of a server, a tracker on it, and the server's clock."""
+    clock = Clock(folder)
+    with config_of(name, folder, clock=clock, **settings) as config, SessionTracker(config) as it:
+        yield config, it, clock
+
+
+def jump(tracker: SessionTracker, clock: Clock, ahead: int) -> None:
+    """Set the clock. A Redis goes by what it read some ms ago, so wait until it is seen."""
+
+    def is_seen() -> bool:
+        starts = [tracker.start(Tally()).started_at for _ in range(5)]
+        now = datetime.now(UTC)
+        return all(abs((each - now).total_seconds() - ahead) < 30 for each in starts)
+
+    clock.set(ahead)
+    until(is_seen, "the clock that was set")
+
+
+@pytest.mark.parametrize("name", [*SERVERS, *BY_CLIENTS])
+def test_no_increment_is_lost(name: str, tmp_path: Path) -> None:
+    random, counts = Random(name), Counts(tmp_path / "counts")
+    places = [*random.choices([HOUR, 0, -HOUR], k=JUMPS - 3), HOUR, -HOUR, 0]
+    with opened(name, tmp_path, lock_lease="5s") as (config, tracker, clock), ExitStack() as stack:
+        tracker.start(Tally(key="tally"))
+        with ExitStack() as stack:
+            for number in range(CLIENTS):
+                mode = ("async", "sync")[number % 2]
+                theirs = clock.environment if name in BY_CLIENTS else {}
+                client = Victim("count", config, counts.new(), mode=mode, environment=theirs)
+                stack.enter_context(client)
+            for ahead in places:
+                time.sleep(random.uniform(0, 0.5))
+                clock.set(ahead)
+                goal = counts.acknowledged + 2 * CLIENTS
+                until(lambda goal=goal: counts.acknowledged >= goal, f"at {ahead}: more counted")
+        tally = tracker.get(Tally, "tally")
+        print(
+            f"{name}: {counts.acknowledged} acknowledged, {tally.count} counted, "
+            f"{counts.unknown} unknown, {len(places)} jumps"
+        )
+        assert counts.acknowledged <= tally.count <= counts.acknowledged + counts.unknown
+        assert tally.version == 1 + tally.count
+        assert not counts.fallen
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_tokens_rise(name: str, tmp_path: Path) -> None:
+    with opened(name, tmp_path) as (_, tracker, clock):
+        tokens = []
+        for ahead in (0, HOUR, 0, -HOUR, 0, HOUR, -HOUR, 0):
+            jump(tracker, clock, ahead)
+            for _ in range(3):
+                with tracker.lock(Tally, "tokens") as lock:
+                    tokens.append(lock.token)
+        assert tokens == sorted(set(tokens))
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_lease_ends_at_once_when_the_clock_is_set_ahead(name: str, tmp_path: Path) -> None:
+    with opened(name, tmp_path, lock_lease="30s") as (_, tracker, clock):
+        tracker.start(Tally(key="tally"))
+        with pytest.raises(LockLostError), tracker.get_locked(Tally, "tally") as tally:
+            tally.count = 1
+            jump(tracker, clock, HOUR)
+            with tracker.lock(Tally, "tally", wait="0s"):
+                pass
+        assert tracker.get(Tally, "tally").count == 0
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_who_lives_lets_go_of_a_lock_after_the_clock_is_set_back(name: str, tmp_path: Path) -> None:
+    with opened(name, tmp_path, lock_lease="30s") as (_, tracker, clock):
+        tracker.start(Tally(key="tally"))
+        with tracker.get_locked(Tally, "tally") as tally:
+            tally.count = 1
+            jump(tracker, clock, -HOUR)
+        with tracker.get_locked(Tally, "tally", wait="0s") as tally:
+            assert tally.count == 1
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_dead_keep_a_lock_until_the_clock_has_caught_up(name: str, tmp_path: Path) -> None:
+    with opened(name, tmp_path, lock_lease="30s") as (config, tracker, clock):
+        with Victim("hold", config, "kept") as holder:
+            assert holder.hear() == "held"
+        jump(tracker, clock, -HOUR)
+        # Who waits goes by a clock of his own.
+        with pytest.raises(LockNotAcquiredError) as found, tracker.lock(Tally, "kept", wait="1s"):
+            pass
+        assert found.value.waited < HOUR / 10
+        jump(tracker, clock, 60)
+        with tracker.lock(Tally, "kept"):
+            pass
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_renewal_after_the_clock_is_set_back_lasts_a_lease(name: str, tmp_path: Path) -> None:
+    with opened(name, tmp_path, lock_lease="3s") as (config, tracker, clock):
+        with Victim("hold", config, "renewed") as holder:
+            assert holder.hear() == "held"
+            jump(tracker, clock, -HOUR)
+            time.sleep(2)  # two thirds of the lease: it has been renewed
+        with tracker.lock(Tally, "renewed"):  # soon, though it is dead
+            pass
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_sessions_expire_by_what_the_clock_says(name: str, tmp_path: Path) -> None:
+    with opened(name, tmp_path, idle_timeout="30m") as (_, tracker, clock):
+        tracker.start(Tally(key="tally"))
+        first = tracker.start(Login(owner="alice", device="first"))
+        jump(tracker, clock, HOUR)
+        with pytest.raises(SessionNotFoundError):
+            tracker.get(Tally, "tally")
+        assert tracker.list_sessions(Login, "alice") == []
+        with pytest.raises(SessionNotFoundError):
+            tracker.update(first)
+        tracker.start(Tally(key="tally", count=1))
+        second = tracker.start(Login(owner="alice", device="second"))
+        for ahead in (0, -HOUR, HOUR):
+            jump(tracker, clock, ahead)
+            assert tracker.get(Tally, "tally", touch=False).count == 1
+            listed = [each.device for each in tracker.list_sessions(Login, "alice")]
+            assert "second" in listed
+            assert tracker.count_sessions(Login, "alice") == len(listed)
+        second.device = "the second"
+        tracker.update(second)
+        jump(tracker, clock, 2 * HOUR)
+        assert tracker.count_sessions(Login, "alice") == 0
