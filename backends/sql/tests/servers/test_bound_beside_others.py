@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 from time import sleep
 from typing import Any
 
@@ -147,6 +148,25 @@ def test_no_increment_is_lost(shop: Shop, thread: ThreadPoolExecutor) -> None:
 
 def test_no_increment_is_lost_in_a_file(file: Shop, thread: ThreadPoolExecutor) -> None:
     count_together(file, thread, 25)
+
+
+def test_two_that_read_many_in_whatever_order_never_wait_for_each_other(
+    shop: Shop, thread: ThreadPoolExecutor
+) -> None:
+    """One waits for the other, and not both for ever: their rows are locked in one order."""
+    keys = [f"order-{n}" for n in range(8)]
+    for key in keys:
+        shop.tracker.start(Checkout(key=key))
+    together = Barrier(2, timeout=60)
+
+    def read(keys: list[str]) -> None:
+        for _ in range(20):
+            together.wait()
+            with shop.begin() as (_, bound):
+                assert len(bound.get_many(Checkout, keys)) == 8
+
+    for work in [thread.submit(read, order) for order in (keys, keys[::-1])]:
+        work.result()
 
 
 # Those who take no part ------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sessiontracker import (
     LockLostError,
     StaleSessionError,
 )
+from tests.conditions import eventually
 
 from .callers import Checkout, Login
 from .conftest import Admin, await_waiter
@@ -54,6 +55,21 @@ def test_a_lease_that_ran_out_behind_a_locked_row_is_lost(
     stranger.execute("ROLLBACK")
     work.result()
     assert not finished
+
+
+def test_a_transaction_that_is_open_for_longer_than_a_lease_loses_the_lock(shop: Shop) -> None:
+    """It keeps everybody from the row, and so from renewing: what it did is done all the same."""
+    shop.tracker.start(Checkout(key="order-42"))
+    tracker = shop.tracker
+    with (
+        pytest.raises(LockLostError),
+        tracker.get_locked(Checkout, "order-42", lease="1s") as checkout,
+        shop.begin() as (_, bound),
+    ):
+        checkout.paid = True
+        bound.update(checkout)
+        eventually(lambda: tracker.lock_of(checkout).lost)
+    assert tracker.get(Checkout, "order-42").paid
 
 
 def test_time_zones_and_schemas_of_the_callers_change_nothing(shop: Shop) -> None:
