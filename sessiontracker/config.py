@@ -211,7 +211,7 @@ class Config:
         return [section for section in self._sessions if section not in claimed]
 
     def __repr__(self) -> str:
-        used = listed(f"{name} ({backend.use})" for name, backend in self.backends.items())
+        used = listed(f"{name} ({mask(backend.use)})" for name, backend in self.backends.items())
         return f"<Config from {self.source}: backends {used or 'none'}>"
 
     # Reading -----------------------------------------------------------------
@@ -270,6 +270,9 @@ class Config:
         table = self._table(path, value)
         if not isinstance(value, dict):
             return None
+        if "://" in name:
+            self._problem(path, 'a URL is no name: write use = "redis", or the like, and url = …')
+            return None
         if "use" not in table:
             example = 'use = "redis", "sql", "file" or "memory"'
             self._problem(path, f"say which plugin it uses, as in {example}")
@@ -280,6 +283,9 @@ class Config:
             for key, value in table.items()
             if key != "use"
         }
+        for key, option in options.items():
+            if not _is_utf_8(option):
+                self._problem((*path, key), "it holds bytes that are no UTF-8: write it as that")
         url = options.pop("url", None)
         if url is not None and not isinstance(url, str):
             self._problem((*path, "url"), f"{shown(url)} is no URL: write it as text")
@@ -308,7 +314,8 @@ class Config:
         except UnicodeEncodeError:  # no variable can have that name
             found = None
         if not found:
-            what = f"the environment variable {name} is {'not set' if found is None else 'empty'}"
+            state = "not set" if found is None else "empty"
+            what = f"the environment variable {mask(name)} is {state}"
             self._problem(path, f"{what}: set it, or write the value here")
         return found or None
 
@@ -389,6 +396,17 @@ class Config:
     def _refuse_what_is_wrong(self) -> None:
         if self.problems:
             raise ConfigurationError("\n".join(self.problems))
+
+
+def _is_utf_8(value: object) -> bool:
+    """Whether all text in ``value`` is: a variable's bytes that are none come as surrogates."""
+    if isinstance(value, str):
+        return not any("\ud800" <= sign <= "\udfff" for sign in value)
+    if isinstance(value, Mapping):
+        return all(map(_is_utf_8, cast("Mapping[object, object]", value).values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_utf_8, cast("Sequence[object]", value)))
+    return True
 
 
 def _refuse_options(url: str | None, options: Mapping[str, Any]) -> None:

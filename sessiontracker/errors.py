@@ -38,7 +38,8 @@ __all__ = [
 
 
 class SessionTrackerError(Exception):
-    """The base of every error of this library."""
+    """The base of every error of this library. Each can be made of its message alone, as it is
+    when it is unpickled."""
 
 
 # Configuration ---------------------------------------------------------------
@@ -97,7 +98,7 @@ class StaleSessionError(SessionError):
     ``expected`` is the version that the writer had read, ``actual`` the one in the store.
     """
 
-    def __init__(self, message: str, expected: int, actual: int) -> None:
+    def __init__(self, message: str, expected: int = 0, actual: int = 0) -> None:
         super().__init__(message)
         self.expected = expected
         self.actual = actual
@@ -122,7 +123,7 @@ class SessionEncodeError(SessionError):
 class SessionTooLargeError(SessionEncodeError):
     """The encoded session weighs more than its type's ``max_bytes``; nothing was written."""
 
-    def __init__(self, message: str, size: int, limit: int) -> None:
+    def __init__(self, message: str, size: int = 0, limit: int = 0) -> None:
         super().__init__(message)
         self.size = size
         self.limit = limit

@@ -220,7 +220,7 @@ def type_name(cls: type[Session]) -> str:
     """
     name = getattr(cls, "__session_name__", None)
     if not isinstance(name, str):
-        raise TypeError(f"{cls!r} is no session type: subclass Session or OwnedSession")
+        raise TypeError(f"{_shown(cls)} is no session type: subclass Session or OwnedSession")
     return name
 
 
@@ -229,8 +229,13 @@ def kind_of(what: type[S] | S) -> type[S]:
     if isinstance(what, type):
         return what
     if not isinstance(what, Session):
-        raise TypeError(f"name a session type and a key, or a session, not {what!r}")
+        raise TypeError(f"name a session type and a key, or a session, not {_shown(what)}")
     return type(what)
+
+
+def _shown(what: object) -> str:
+    """A class by its name; of anything else the class alone, for it may be a secret key."""
+    return repr(what) if isinstance(what, type) else f"a {type(what).__name__}"
 
 
 def schema_of(cls: type[Session]) -> int:

@@ -51,7 +51,8 @@ class BackendSettings(Struct, frozen=True):
 
     def __repr__(self) -> str:
         url = None if self.url is None else mask(self.url)
-        return f"BackendSettings(use={self.use!r}, url={url!r}, options: {listed(self.options)})"
+        options = listed(self.options)
+        return f"BackendSettings(use={mask(self.use)!r}, url={url!r}, options: {options})"
 
 
 # What a setting may be -------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import ConfigurationError
-from .wording import listed
+from .wording import listed, mask
 
 __all__ = ["PREFIX", "KeyPath", "Sources", "dotted", "read_toml", "variable_name"]
 
@@ -98,7 +98,8 @@ def variable_name(part: str) -> str:
 def dotted(path: Iterable[str]) -> str:
     """A path as TOML writes it: ``sessions."shop.checkout".storage``."""
     return ".".join(
-        part if _BARE.fullmatch(part) else '"' + part.replace('"', '\\"') + '"' for part in path
+        part if _BARE.fullmatch(part) else '"' + mask(part).replace('"', '\\"') + '"'
+        for part in path
     )
 
 
@@ -107,32 +108,33 @@ def read_toml(path: Path) -> tuple[Mapping[str, Any], str]:
 
     Raises: ConfigurationError.
     """
+    source = mask(str(path))  # it may be a URL, by mistake
     try:
         text = path.read_text(encoding="utf-8-sig")  # as some editors save it
         data = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigurationError(
-            f"there is no file {path} (in {Path.cwd()}): check the path, or write the file"
+            f"there is no file {source} (in {Path.cwd()}): check the path, or write the file"
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        raise ConfigurationError(f"{source} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(
-            f"{path} is not UTF-8, as TOML must be, at byte {error.start}: save it as UTF-8"
+            f"{source} is not UTF-8, as TOML must be, at byte {error.start}: save it as UTF-8"
         ) from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+        raise ConfigurationError(f"{source} is not TOML: {error}") from None
     except (RecursionError, ValueError) as error:  # so deep, or so long a number
-        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+        raise ConfigurationError(f"{source} cannot be read: {error}") from None
     tools = data.get("tool")
     own = cast("dict[str, Any]", tools).get("sessiontracker") if isinstance(tools, dict) else None
     if isinstance(own, dict):
-        return cast("dict[str, Any]", own), f"{path} [tool.sessiontracker]"
+        return cast("dict[str, Any]", own), f"{source} [tool.sessiontracker]"
     if path.name == "pyproject.toml":
         raise ConfigurationError(
-            f"{path} has no [tool.sessiontracker]: add that table, or name another file"
+            f"{source} has no [tool.sessiontracker]: add that table, or name another file"
         )
-    return data, str(path)
+    return data, source
 
 
 def _copied(data: Mapping[str, Any], source: str, above: KeyPath = ()) -> dict[str, Any]:

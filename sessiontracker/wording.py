@@ -14,6 +14,9 @@ _LONGEST = 80
 _HIDDEN = "***"
 _SECRET = r"(?:pass|pwd|secret|token|credential|api_?key|access_?key|private_?key|auth)"
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
+_KEY = re.compile(r"\bstk_[\w-]+")  # a session's secret key
+# What a secret stands behind. Each is tried once from each place: texts may be long, and odd.
+_NAME = re.compile(_SECRET, re.IGNORECASE)
 # What a password stands behind. Each is tried once from each place: texts may be long, and odd.
 _USER = re.compile(r"//[^:/@?#\s]*:")
 _USER_WITHOUT_SLASHES = re.compile(r"[^:/@\s]*:")
@@ -40,20 +43,22 @@ def shown(value: object) -> str:
         text = json.dumps(mask(value), ensure_ascii=False)
     else:
         try:
-            text = repr(masked(value)).replace("\n", " ")
+            text = mask(repr(masked(value))).replace("\n", " ")
         except ValueError:  # Python prints no number of more than 4,300 digits
             text = f"a huge {type(value).__name__}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def mask(text: str) -> str:
-    """``text`` with the passwords of the URLs in it hidden, and what is named like a secret.
+    """``text`` with the passwords of the URLs in it hidden, secret keys, and what is named like
+    a secret.
 
     Rather too much is hidden than too little: a password may hold any sign.
     """
     parts: list[str] = []
     done = 0
-    for begin, end in sorted([*_passwords(text), *_secrets(text)]):
+    keys = (key.span() for key in _KEY.finditer(text))
+    for begin, end in sorted([*_passwords(text), *_secrets(text), *keys]):
         if begin >= done:
             parts += text[done:begin], _HIDDEN
         done = max(done, end)
@@ -62,14 +67,15 @@ def mask(text: str) -> str:
 
 def _passwords(text: str) -> Iterator[tuple[int, int]]:
     """Where it may be that stands behind a user's name: up to the last @."""
-    last = text.rfind("@")
-    if last < 0:
-        return
-    user = _USER.search(text, 0, last) if "//" in text else None
-    if user is None and "://" not in text:
-        user = _USER_WITHOUT_SLASHES.match(text, 0, last)
-    if user is not None:
-        yield user.end(), last
+    last = max(0, text.rfind("@"))
+    slashes = text.find("//")
+    colon = -1 if slashes < 0 else text.find(":", slashes, last)
+    if colon < 0 and "://" not in text:
+        colon = text.find(":", 0, last)
+        if any(map(str.isspace, text[: max(0, colon)])):
+            return  # these are words
+    if colon >= 0:
+        yield colon + 1, last
 
 
 def _secrets(text: str) -> Iterator[tuple[int, int]]:

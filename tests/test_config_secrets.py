@@ -43,6 +43,13 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("unix:///run/r.sock?password=sword\nfish", "unix:///run/r.sock?password=***"),
         ("host=h password=sword fish user=u", "host=h password=*** user=u"),
         ("u:sword//fish@h", "u:***@h"),
+        # … and in the user's name
+        ("postgresql://app@srv:swordfish@h/d", "postgresql://app@srv:***@h/d"),
+        ("postgresql://d/app:swordfish@h/d", "postgresql://d/app:***@h/d"),
+        ("redis:// u:swordfish@h", "redis:// u:***@h"),
+        ("app@srv:swordfish@h", "app@srv:***@h"),
+        ("d/app:swordfish@h", "d/app:***@h"),
+        ("ValueError: no stk_Ab-9_z here", "ValueError: no *** here"),
         ("postgresql://app@db:5432/app", "postgresql://app@db:5432/app"),
         ("redis://h:6379/0", "redis://h:6379/0"),
         ("sqlite:///sessions.db", "sqlite:///sessions.db"),
@@ -53,7 +60,8 @@ def test_passwords_in_urls_are_masked(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["://:", "//u:", "pass", "pass=", "a=", " = ", "@", "pass= ", "&a", "pass=&a "]
+    "piece",
+    ["://:", "//u:", "//", "u:", "pass", "pass=", "a=", " = ", "@", "pass= ", "&a", "stk_"],
 )
 def test_masking_takes_no_longer_than_the_text_is_long(piece: str) -> None:
     for end in ("", "@", "="):

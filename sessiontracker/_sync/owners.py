@@ -196,7 +196,8 @@ class OwnerCalls(TrackerSteps):
             store = self._store(what)
             return Owner(store, store.binding.owner_address(owner), owner or "")
         if not isinstance(what, Session):
-            raise TypeError(f"name a session type and an owner, or a session, not {what!r}")
+            kind = type(what).__name__  # not itself, for it may be a secret key
+            raise TypeError(f"name a session type and an owner, or a session, not a {kind}")
         if owner is not None:
             raise TypeError("a session names its owner itself: leave owner out")
         store = self._store(type(what))

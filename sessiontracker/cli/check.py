@@ -79,7 +79,7 @@ def _print(config: Config, problems: list[str]) -> None:
     )
     _print_settings("the tracker", config.explain_tracker())
     for plugin in config.plugins:
-        print(f"plugin {plugin}")
+        print(f"plugin {mask(plugin)}")
     for problem in problems:
         print(f"wrong: {problem}")
     count = f"{len(problems)} thing{'s' if len(problems) > 1 else ''}"
@@ -106,7 +106,7 @@ def _as_json(config: Config, problems: list[str]) -> dict[str, Any]:
         "sessions": _tables({name: config.explain(name) for name in config.sessions}),
         "other_sessions": _table(config.explain()),
         "tracker": _table(config.explain_tracker()),
-        "plugins": list(config.plugins),
+        "plugins": list(map(mask, config.plugins)),
         "problems": problems,
     }
 
