@@ -25,6 +25,7 @@ __all__ = [
     "raised",
     "senseless",
     "stale_error",
+    "without_arguments",
 ]
 
 
@@ -35,6 +36,9 @@ class NotConnectedError(Exception):
         super().__init__(str(error) or type(error).__name__)
         self.error = error
 
+
+# What a server says behind the name of a command that it does not know, HELLO's password included.
+_ARGUMENTS = re.compile(r",? with args beginning with: .*", re.DOTALL)
 
 # What an error begins with, or holds where it comes out of a script (before Redis 7).
 _CODE = re.compile(r"\b([A-Z]{4,}|OOM|ASK)\b")
@@ -67,6 +71,13 @@ _FOREIGN = {"BROKEN", "WRONGTYPE"}
 
 # After these, another connection may reach a server that can.
 _ELSEWHERE = {"LOADING", "MASTERDOWN", "READONLY", "NOAUTH"}
+
+
+def without_arguments(error: Exception) -> Exception:
+    """``error``, or one like it that does not repeat what the server was told."""
+    text = str(error)
+    short = _ARGUMENTS.sub("", text)
+    return error if short == text else type(error)(short)
 
 
 def code_of(error: BaseException) -> str:

@@ -71,10 +71,10 @@ def server_of() -> Iterator[Callable[..., Server]]:
     """Starts servers of one's own."""
     servers: list[Server] = []
 
-    def start(kind: str = "valkey", **config: object) -> Server:
+    def start(kind: str = "valkey", *, wait: bool = True, **config: object) -> Server:
         server = Server(kind, **config)
         servers.append(server)
-        return server.start()
+        return server.start(wait=wait)
 
     yield start
     for server in servers:

@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from ..failures import NotConnectedError
+from ..failures import NotConnectedError, without_arguments
 from .runtime import Connection, drop
 from .wire import Wire
 
@@ -69,13 +69,15 @@ class Connections:
         try:
             connection = self._pool.get_connection()
         except Exception as error:  # a credential provider raises what it likes
-            self.failed(error)
+            failure = without_arguments(error)
+            self.failed(failure)
             if not isinstance(error, RedisError):
                 # redis-py leaves it open then, and would not greet the server anew.
                 self._pool.disconnect(inuse_connections=False)
-            raise NotConnectedError(error) from error
-        self.made += 1
-        return connection
+        else:
+            self.made += 1
+            return connection
+        raise NotConnectedError(failure) from failure  # here, where it has no other context
 
     def failed(self, error: Exception) -> None:
         """The server cannot be used, because of ``error``: leave it alone for a while."""
