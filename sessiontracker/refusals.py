@@ -155,4 +155,5 @@ def store_error(outcome: Outcome) -> Exception:
                 f"{reason}; the operation was sent, and whether it was done is not known"
             )
         case _:
-            return SessionTrackerError(f"the backend gave an answer that does not fit: {outcome!r}")
+            kind = type(outcome).__name__  # which may hold a whole session
+            return SessionTrackerError(f"the backend gave an answer that does not fit: {kind}")

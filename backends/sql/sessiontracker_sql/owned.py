@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sessiontracker.backend import operations, state
+from sessiontracker.backend import operations, shown, state
 
 from .known import NO_ROW, Stored
 
@@ -39,7 +39,7 @@ def decode_owner(row: Sequence[Any]) -> Stored:
             raise ValueError("an owner's row is filled in part")
     for number in (*numbers, due):
         if number is not None and (type(number) is not int or number < 0):
-            raise ValueError(f"a column holds {number!r} where a number from 0 on must be")
+            raise ValueError(f"a column holds {shown(number)} where a number from 0 on must be")
     if (payload is None) != (shared[0] is None) or not isinstance(payload, (bytes, type(None))):
         raise ValueError("a column holds no bytes where bytes must be")
     return state.Slot(

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from sessiontracker.backend import operations, state
+from sessiontracker.backend import operations, shown, state
 
 __all__ = [
     "ACTIVE",
@@ -137,7 +137,7 @@ def _check(first: Any, second: Any, *numbers: Any) -> None:
         raise ValueError("a column holds no bytes where bytes must be")
     for number in numbers:
         if type(number) is not int or number < 0:
-            raise ValueError(f"a column holds {number!r} where a number from 0 on must be")
+            raise ValueError(f"a column holds {shown(number)} where a number from 0 on must be")
 
 
 # A row written ---------------------------------------------------------------

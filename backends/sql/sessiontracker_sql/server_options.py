@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from ssl import SSLContext
 from typing import Any
+from urllib.parse import unquote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -218,6 +219,8 @@ def _url(where: str, text: object) -> URL:
             f"{where}: {shown(text)} is no URL of a database server: write one like "
             '"postgresql://user@host/database" or "mysql://user@host/database"'
         )
+    if "\0" in unquote(str(text)):  # which ends it, and what stands behind, for the drivers
+        raise ConfigurationError(f"{where}: it holds a NUL: leave it out")
     if _is_cut_wrongly(url, str(text)):
         raise ConfigurationError(f"{where}: there is one @ too many: in a password write %40 for @")
     return url
@@ -235,6 +238,9 @@ def _is_cut_wrongly(url: URL, text: str) -> bool:
 def _connect_args(where: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigurationError(f"{where}: {shown(value)} is no table of what the driver takes")
+    for name, argument in value.items():
+        if isinstance(argument, str) and "\0" in argument:
+            raise ConfigurationError(f"{where}.{name}: it holds a NUL: leave it out")
     return value
 
 

@@ -142,7 +142,7 @@ def _compare(steps: Steps, pool: Pool, found: object, own: object) -> None:
 
 
 def _no_connection(given: object, wanted: str) -> TypeError:
-    return TypeError(f"bind() takes SQLAlchemy's {wanted} here, not {given!r}")
+    return TypeError(f"bind() takes SQLAlchemy's {wanted} here, not a {type(given).__name__}")
 
 
 def refuse_autocommit(steps: Steps) -> ConfigurationError:

@@ -52,6 +52,10 @@ async def test_what_is_no_connection_is_refused(application: Application) -> Non
     bound = bound if application.asynchronous else Awaited(bound)
     with pytest.raises(TypeError, match=r"bind\(\) takes SQLAlchemy's"):
         await bound.start(Checkout())
+    bound = application.own.bind("postgresql://app:swordfish@db/app")
+    bound = bound if application.asynchronous else Awaited(bound)
+    with pytest.raises(TypeError, match=r"bind\(\) takes SQLAlchemy's .* not a str$"):
+        await bound.start(Checkout())
 
 
 async def test_a_closed_connection_is_refused(application: Application) -> None:
