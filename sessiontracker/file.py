@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,8 @@ _FORMAT = b"1\n"
 _LOCK, _NEW = ".lock", ".new"
 _STRIPE = 2  # so many of a digest's characters: 256 directories a type, with a lock each
 
+_MOST_BYTES = 1 << 28  # of a slot: what is larger is not read, and not written
+
 _HINTS = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space, or raise the quota",
@@ -50,6 +54,7 @@ _HINTS = {
     errno.EPERM: "let this process's user read and write it",
     errno.ENOTDIR: "move away the file that is in a directory's place",
     errno.EISDIR: "move away the directory that is in a file's place",
+    errno.ELOOP: "move away the link that is in a file's place",
     errno.ENOLCK: "choose a local file system, or SQLite",
     errno.EOPNOTSUPP: "choose a local file system, or SQLite",
 }
@@ -79,9 +84,8 @@ class FileStore(CompareAndSwapBackend):
         mark = self._root / _MARK
         try:
             self._root.mkdir(mode=0o700, exist_ok=True)
-            if not mark.exists():
-                mark.write_bytes(_FORMAT)
-            written = mark.read_bytes()
+            # An empty one is just being made.
+            written = (_contents(mark) if mark.exists() else b"") or _make(mark)
         except FileNotFoundError:
             raise BackendUnavailableError(
                 f"{self._root}: there is no {self._root.parent}: make it first"
@@ -92,6 +96,8 @@ class FileStore(CompareAndSwapBackend):
             ) from None
         except OSError as error:
             raise self._refused(error) from error
+        except UndecodableError as error:
+            raise BackendError(f"{error}: move it away") from None
         if written != _FORMAT:
             raise BackendError(
                 f"{self._root} was written by a newer sessiontracker: upgrade this one"
@@ -105,6 +111,11 @@ class FileStore(CompareAndSwapBackend):
 
     def store(self, slot: str, blob: bytes | None, if_tag: bytes | None) -> bool:
         path = self._path(slot)
+        if blob is not None and len(blob) > _MOST_BYTES:
+            raise BackendError(
+                f"all that an owner has, or a session, would weigh more than {_MOST_BYTES:,} "
+                "bytes: keep fewer sessions of one owner (max_per_owner), or choose SQLite"
+            )
         try:
             with self._locked(path.parent) as locked:
                 if not locked or self._read(slot) != if_tag:
@@ -142,7 +153,7 @@ class FileStore(CompareAndSwapBackend):
 
     def _read(self, slot: str) -> bytes | None:
         try:
-            return self._path(slot).read_bytes()
+            return _contents(self._path(slot))
         except FileNotFoundError:
             self._check_root()
             return None
@@ -168,7 +179,7 @@ class FileStore(CompareAndSwapBackend):
         """
         import fcntl
 
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             lock = os.open(stripe / _LOCK, flags, 0o600)
         except FileNotFoundError:
@@ -196,9 +207,14 @@ class FileStore(CompareAndSwapBackend):
 
     def _replace(self, path: Path, data: bytes) -> None:
         """Write ``data``, and put it in the place of ``path`` in one step."""
-        new = path.with_name(_NEW)  # one a stripe: what a killed process left is written over
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+        new = path.with_name(_NEW)  # one a stripe
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            made = os.open(new, flags, 0o600)
+        except FileExistsError:  # a killed process left it; or it is a link, to whatever
+            new.unlink()
+            made = os.open(new, flags, 0o600)
+        with os.fdopen(made, "wb") as file:
             file.write(data)
             if self._fsync:
                 file.flush()
@@ -234,15 +250,47 @@ class FileStore(CompareAndSwapBackend):
         looked: dict[Address, bytes | None] = {}
         for slot in {address.slot for address in waiting.values()}:
             name = slot_name(slot)
-            data = looked[slot] = self._read(name)
-            if data is None or data == self._looked.get(slot):
-                continue
             try:
+                data = looked[slot] = self._read(name)
+                if data is None or data == self._looked.get(slot):
+                    continue
                 found.update(claims(decode(name, data).slot))
             except UndecodableError:
                 continue  # whoever waits is told at the next look
         self._looked = looked
         return found & waiting.keys()
+
+
+def _contents(path: Path) -> bytes:
+    """What the file at ``path`` holds. What others may have put there in its place is not waited
+    for, and not followed.
+
+    Raises: OSError; UndecodableError if it is none of ours.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise UndecodableError(f"{path} is a link, or a socket") from None
+        raise
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UndecodableError(f"{path} is no file")
+        if status.st_size > _MOST_BYTES:
+            raise UndecodableError(f"{path} has more than {_MOST_BYTES:,} bytes")
+        return FileIO(descriptor, closefd=False).readall()
+    finally:
+        os.close(descriptor)
+
+
+def _make(mark: Path) -> bytes:
+    """Mark a directory as ours: what the mark holds."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(mark, flags, 0o600), "wb") as made:
+        made.write(_FORMAT)
+    return _FORMAT
 
 
 def _directories(path: Path) -> list[str]:

@@ -98,7 +98,7 @@ def refusal(
         case Broken(reason):
             return SessionDecodeError(
                 f"what is stored for the {name!r} session {label!r} cannot be read: {reason}. It "
-                "stays as it is; delete() removes it"
+                "stays as it is, until it is removed in the store itself"
             )
         case Unknown():
             return OutcomeUnknownError(

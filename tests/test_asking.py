@@ -404,7 +404,7 @@ async def test_an_answer_that_does_not_fit_is_an_error_of_its_own(faulty: Any) -
     session = await tracker.get(Checkout, KEY)
     meta = session._meta
     backend.answers = lambda outcomes: [Saved(meta)] * len(outcomes)
-    with pytest.raises(SessionTrackerError, match="does not fit: Saved$"):
+    with pytest.raises(SessionTrackerError, match=r"does not fit: Saved$"):
         await tracker.get(Checkout, KEY)
 
 

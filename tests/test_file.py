@@ -279,17 +279,6 @@ def test_a_damaged_file_is_broken_for_its_slot_alone(
     assert [item.address for item in page.items] == [beside]
 
 
-def test_a_directory_in_a_file_s_place_is_told(store: FileStore, root: Path) -> None:
-    ask(store, Start(HERE, 1, b"payload"))
-    [path] = files(root)
-    path.unlink()
-    path.mkdir()
-    for operation in (Read(HERE), Start(HERE, 2, b"new")):
-        failed = ask(store, operation)
-        assert isinstance(failed, Unavailable)
-        assert "move away the directory" in failed.reason
-
-
 def test_what_a_killed_process_left_half_written_is_written_over(
     store: FileStore, root: Path
 ) -> None:
@@ -362,7 +351,7 @@ def test_a_full_or_read_only_disk_refuses_and_loses_nothing(
     real = os.open
 
     def fails(path: Any, flags: int, *more: int) -> int:
-        if flags & os.O_TRUNC:
+        if flags & os.O_EXCL:
             raise OSError(number, os.strerror(number), str(path))
         return real(path, flags, *more)
 
