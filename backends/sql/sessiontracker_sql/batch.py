@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from sessiontracker.backend import BackendError, machine, operations, state
 
 from .known import NO_ROW, Known, Stored
+from .lapsing import depend_on_time, without_the_latest
 from .owned import Owner, decode_owner
 from .rows import decode
 from .statements import Statements
@@ -34,6 +35,7 @@ class Batch:
         self._broken: dict[Address, str] = {}
         self._changed: dict[Address, Stored] = {}  # as they were
         self._owners: dict[Address, Owner] = {}
+        self._in_doubt: set[Address] = set()
 
     def step(self, operation: operations.Operation, now: int) -> operations.Outcome:
         """Execute ``operation`` at ``now`` (µs), in memory."""
@@ -58,6 +60,8 @@ class Batch:
             ticket = state.claimed(slot, after, address.key)
             if ticket:
                 self.claims.append(ticket)
+        elif depend_on_time([outcome]) and without_the_latest(slot, now) is not slot:
+            self._in_doubt.add(address)
         return outcome
 
     def _step_of_owner(self, operation: operations.Operation, now: int) -> operations.Outcome:
@@ -83,6 +87,9 @@ class Batch:
             ticket = state.claimed(slot, after, address.key)
             if ticket:
                 self.claims.append(ticket)
+        elif depend_on_time([outcome]):
+            if without_the_latest(slot, now, whole=owner.is_whole) is not slot:
+                self._in_doubt.add(address)
         return outcome
 
     def _owner(self, address: Address) -> Owner | str:
@@ -122,8 +129,11 @@ class Batch:
             owner.learn(key, row)
         owner.is_whole = True
 
-    def has_changed(self, address: operations.Address) -> bool:
-        """Whether a step changed what is at ``address``, or what else is its owner's."""
+    def is_for_a_writer(self, address: operations.Address) -> bool:
+        """Whether a step changed what is at ``address``, or what else is its owner's, or said what
+        others who write may be about to make untrue."""
+        if address in self._in_doubt:
+            return True
         if address.scope:
             owner = self._owners.get(address.slot)
             return owner is not None and owner.has_changed

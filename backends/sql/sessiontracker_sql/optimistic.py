@@ -19,27 +19,22 @@ from msgspec.structs import replace
 
 from sessiontracker.backend import BackendError, machine, new_id, operations, state
 
+from .lapsing import LATEST, depend_on_time, lapse_of, without_the_latest
 from .pending import Pending, Steps
 from .rows import decode
 
 __all__ = [
-    "LATEST",
     "Batch",
     "Change",
     "Place",
     "Row",
     "change_of",
-    "lapse_of",
     "lapses",
     "place_of",
     "read_row",
 ]
 
 _apply = machine.apply
-LATEST = 2_000
-"""How long, in ms, a decision may take to be written: MySQL waits for a second where somebody is
-about to write a new row, and its neighbours are written after it."""
-
 Place = tuple[bytes, bytes, bytes]
 """The primary key of a row."""
 
@@ -103,19 +98,6 @@ def lapses(row: Row) -> int:
     return first
 
 
-def lapse_of(key: state.Key, ms: int) -> int:
-    """When, in ms, the first thing of ``key`` lapses that has not at ``ms``."""
-    first = operations.FOREVER
-    active, finished, lock = key.active, key.finished, key.lock
-    if active is not None and ms < active.meta.expires < first:
-        first = active.meta.expires
-    if finished is not None and ms < finished.meta.expires < first:
-        first = finished.meta.expires
-    if lock is not None and lock.lease is not None and ms < lock.lease.until < first:
-        first = lock.lease.until
-    return first
-
-
 def change_of(place: Place, name: str, row: Row, after: state.Slot, due: int) -> Change:
     """What is to be written for ``row`` to become ``after``, and to be due at ``due``."""
     until = min(lapses(row), row.after // 1000 + LATEST)
@@ -132,7 +114,8 @@ class _Steps(Steps):
         self.place = place
 
     def decide(self, row: Row) -> Change | None:
-        """Have the machine take the steps from ``row`` on; what that changed, if it did."""
+        """Have the machine take the steps from ``row`` on; what that changed, if it did, or else
+        what has to go before it is true."""
         slot = row.slot
         self.outcomes = []
         for _, operation in self.asked:
@@ -148,7 +131,11 @@ class _Steps(Steps):
                 )
             self.outcomes.append(outcome)
         if slot is row.slot or slot == row.slot:
-            return None
+            slot = row.slot
+            if depend_on_time(self.outcomes):
+                slot = without_the_latest(slot, row.after)
+            if slot is row.slot:
+                return None
         due = min(state.due(slot), row.due)  # only ever sooner, see the schema
         return change_of(self.place, self.address.key, row, slot, due)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sessiontracker.backend import operations, state
 
-from .optimistic import LATEST
+from .lapsing import LATEST
 from .owners import OwnerBatch, OwnerChange, OwnerPlace, OwnerRows, change_of, owner_of
 from .pace import BUSY, Pace
 from .server import Server

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sessiontracker.backend import BackendError, machine, new_id, operations, state
 
 from .known import NO_ROW, Stored
-from .optimistic import LATEST, lapse_of
+from .lapsing import LATEST, depend_on_time, lapse_of, without_the_latest
 from .owned import OWNER_COLUMNS, Owner, decode_owner, owner_values
 from .pending import Pending, Steps
 from .rows import ALL, decode, values_of
@@ -166,12 +166,17 @@ class _Steps(Steps):
         return list(dict.fromkeys(operation.address.key for _, operation in self.asked))
 
     def decide(self, owner: Owner, rows: OwnerRows) -> bool:
-        """Have the machine take the steps: whether they changed anything."""
+        """Have the machine take the steps: whether they changed anything, or something has to go
+        before they are true."""
         self.outcomes = []
         before = owner.slot
         for _, operation in self.asked:
             self.outcomes.append(self._decide(owner, operation, rows))
-        return owner.slot is not before and owner.slot != before
+        if owner.slot is not before and owner.slot != before:
+            return True
+        if depend_on_time(self.outcomes):
+            owner.become(without_the_latest(before, rows.after, whole=owner.is_whole))
+        return owner.slot is not before
 
     def _decide(
         self, owner: Owner, operation: operations.Operation, rows: OwnerRows

@@ -133,7 +133,7 @@ class SQLiteStore:
 
     def _read(self, steps: Sequence[operations.Operation]) -> list[operations.Outcome]:
         """What changes nothing, from a snapshot; what does, such as a slide that is due, again
-        in a transaction that writes."""
+        in a transaction that writes, and so what lapsed only just now: nobody else does then."""
 
         def work(cursor: sqlite3.Cursor) -> tuple[list[operations.Outcome], list[int]]:
             # Before the snapshot: one that is older than the clock may show as expired what
@@ -141,7 +141,7 @@ class SQLiteStore:
             now = self._now()
             batch = self._batch(cursor)
             outcomes = [batch.step(step, now) for step in steps]
-            again = [i for i, step in enumerate(steps) if batch.has_changed(step.address)]
+            again = [i for i, step in enumerate(steps) if batch.is_for_a_writer(step.address)]
             return outcomes, again
 
         # An owned session is read in several statements.

@@ -175,7 +175,7 @@ def test_many_who_reap_at_once_remove_each_session_once(
     open_backend: OpenBackend, admin: Admin, prefix: str
 ) -> None:
     """Among users that work all the while, none of whom is refused."""
-    count = 1_200
+    count, shared = 1_200, 100
     backends = [open_backend() for _ in range(4)]
     begin(backends[0], count, idle=1)
     is_over = threading.Event()
@@ -195,8 +195,8 @@ def test_many_who_reap_at_once_remove_each_session_once(
                 break
             for operation in (
                 kinds.Start(at(n), n, b"payload", idle=1),
-                kinds.Acquire(at(n % 100), n, 1_000, queue=False),
-                kinds.Release(at(n % 100), n),
+                kinds.Acquire(at(n % shared), n, 1_000, queue=False),
+                kinds.Release(at(n % shared), n),
                 kinds.Delete(at(n), n + 10**9),
             ):
                 outcome = one(user, operation)
@@ -215,4 +215,4 @@ def test_many_who_reap_at_once_remove_each_session_once(
         working.result()
         gone = sum(each.result() for each in reaping)
     assert not admin.execute(f"SELECT 1 FROM {prefix}keys WHERE {of_old} LIMIT 1")
-    assert gone >= count
+    assert gone >= count - shared  # users may have come across these first, and removed them
