@@ -29,7 +29,7 @@ class Disk:
         real = os.open
 
         def open(path: Any, flags: int, *more: int) -> int:
-            if self.full and flags & os.O_TRUNC:
+            if self.full and Path(path).name == ".new":
                 self.refused += 1
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
             return real(path, flags, *more)
