@@ -14,7 +14,7 @@ from itertools import chain, combinations
 from typing import NamedTuple
 
 from .history import Call
-from .model import Gone, Happening, Model, Rollback, describe
+from .model import Gone, Happening, Model, Rollback, describe, is_back
 from .timing import EMPTY, State, Timeouts
 
 __all__ = [
@@ -106,7 +106,8 @@ def search_of(calls: list[Call], timeouts: Timeouts, rollbacks: Iterable[Rolled]
     rollbacks = list(rollbacks)
     events = [*events_of(calls, rollbacks)]
     events += [Event(each.at, each.at, Rollback(each.since)) for each in rollbacks]
-    return Search(Model(calls, timeouts), events)
+    losses = [(each.since, each.at) for each in rollbacks]
+    return Search(Model(calls, timeouts, losses), events)
 
 
 def events_of(calls: list[Call], rollbacks: list[Rolled]) -> Iterator[Event]:
@@ -128,14 +129,9 @@ def events_of(calls: list[Call], rollbacks: list[Rolled]) -> Iterator[Event]:
                 or not left.is_ok
                 or left.end is None
                 or over <= left.end
-                or any(_comes_back(left, rolled) for rolled in rollbacks)
+                or any(is_back(left, each.since, each.at) for each in rollbacks)
             ):
                 yield Event(over, None, Gone(call.number))
-
-
-def _comes_back(left: Call, rolled: Rolled) -> bool:
-    """Whether the lock that ``left`` let go may be held again."""
-    return left.begin <= rolled.at and (left.end is None or left.end >= rolled.since)
 
 
 def _leaves(call: Call) -> bool:

@@ -8,7 +8,7 @@ no id that anybody was told; until one shows up in an answer, it is UNTOLD.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -87,7 +87,10 @@ Happening = Call | Gone | Rollback
 class Model:
     """What may become of one key, whose history is ``calls``."""
 
-    def __init__(self, calls: Iterable[Call], timeouts: Timeouts) -> None:
+    def __init__(
+        self, calls: Iterable[Call], timeouts: Timeouts, losses: Collection[tuple[int, int]] = ()
+    ) -> None:
+        """``losses``: since when, and when, all may have become as it was."""
         calls = list(calls)
         stamps = [call.answer.stamp for call in calls if call.is_ok and _changes(call)]
         self._writes = {stamp[2] for stamp in stamps if stamp is not None}
@@ -96,7 +99,7 @@ class Model:
             for call in calls
             if call.is_ok and call.do == "start" and call.answer.stamp is not None
         }
-        self._claims = _claims(calls)
+        self._claims = _claims(calls, losses)
         self._timing = Timing(timeouts, calls)
         self._known: dict[tuple[State, int], list[State]] = {}
 
@@ -183,7 +186,13 @@ def _changes(call: Call) -> bool:
     return call.do in ("start", "update", "finish", "finish_session", "resume", "save")
 
 
-def _claims(calls: list[Call]) -> set[int]:
+def is_back(call: Call, since: int, at: int) -> bool:
+    """Whether what ``call`` ended may be there again, once all became at ``at`` as it was at some
+    time since ``since``."""
+    return call.begin <= at and (call.end is None or call.end >= since)
+
+
+def _claims(calls: list[Call], losses: Collection[tuple[int, int]]) -> set[int]:
     """The calls during which the lock may have been kept free for one who waits for it."""
     found: set[int] = set()
     takers = [call for call in calls if call.do in ("lock", "get_locked")]
@@ -193,7 +202,11 @@ def _claims(calls: list[Call]) -> set[int]:
             continue
         for taker in takers:
             if taker.number != call.number and taker.begin <= end:
-                lingers = taker.end is None or taker.answer.what in _LEFT_BEHIND
+                lingers = (
+                    taker.end is None
+                    or taker.answer.what in _LEFT_BEHIND
+                    or any(at <= end and is_back(taker, since, at) for since, at in losses)
+                )
                 if lingers or taker.end >= call.begin:
                     found.add(call.number)
                     break

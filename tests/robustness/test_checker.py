@@ -191,3 +191,16 @@ def test_who_could_not_ask_any_more_may_be_in_the_queue_yet(what: str, is_legal:
     illegal = check_key(calls)
     assert (illegal is None) == is_legal
     assert is_legal or illegal.call is calls[3]
+
+
+def test_who_waited_before_a_failover_may_be_in_the_queue_again() -> None:
+    calls = [
+        replace(call(1, "lock", 0, OK), answer=Answer(OK, token=5), lease=10**9),
+        call(2, "lock", 10, "LockNotAcquiredError"),
+        replace(call(3, "unlock", 42, OK), hold=(1, 5)),
+        call(4, "start", 50, "SessionLockedError"),
+    ]
+    everything = frozenset([""])
+    assert check_key(calls) is not None
+    assert check_key(calls, rollbacks=[Rolled(17, 40, everything)]) is not None
+    assert check_key(calls, rollbacks=[Rolled(12, 40, everything)]) is None
