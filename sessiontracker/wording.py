@@ -15,11 +15,7 @@ _HIDDEN = "***"
 _SECRET = r"(?:pass|pwd|secret|token|credential|api_?key|access_?key|private_?key|auth)"
 _SECRET_NAME = re.compile(_SECRET, re.IGNORECASE)
 _KEY = re.compile(r"\bstk_[\w-]+")  # a session's secret key
-# What a secret stands behind. Each is tried once from each place: texts may be long, and odd.
-_NAME = re.compile(_SECRET, re.IGNORECASE)
-# What a password stands behind. Each is tried once from each place: texts may be long, and odd.
-_USER = re.compile(r"//[^:/@?#\s]*:")
-_USER_WITHOUT_SLASHES = re.compile(r"[^:/@\s]*:")
+# What a secret stands behind. It is tried once from each place: texts may be long, and odd.
 _NAME = re.compile(r"\b(\w+)\s*=\s*")
 # … and how far it goes: to the next name, for the signs between them may be its own.
 _NEXT = re.compile(r"[&;\s]\w+\s*=")
