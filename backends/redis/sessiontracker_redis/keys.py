@@ -64,8 +64,11 @@ class Keys:
         """Whose the key ``name`` of a scan of ``type`` is: a plain session's, or of an owner, the
         heads of all; None: it is none of these."""
         place, _, ending = name[len(self._prefix) + len(_quoted(type)) + 2 :].rpartition("}")
+        text = unquote(place)
+        if _quoted(text) != place:  # we would have written it in another way
+            return None
         if ending in (_ACTIVE, _FINISHED, _LOCK):
-            return operations.Address(type, "", unquote(place))
+            return operations.Address(type, "", text)
         if ending in _OWNED[:2]:
-            return operations.Address(type, unquote(place), "")
+            return operations.Address(type, text, "")
         return None

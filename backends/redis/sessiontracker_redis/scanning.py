@@ -75,10 +75,15 @@ def search(keys: Keys, scan: operations.Scan, cursor: str) -> Command:
 def names_of(keys: Keys, scan: operations.Scan, reply: Any) -> list[str]:
     """The keys of a page that hold sessions; SCAN may find one twice. What is no text is none of
     ours."""
-    names = dict.fromkeys(name.decode(errors="replace") for name in reply[1])
-    return [
-        name for name in names if "\ufffd" not in name and keys.address(scan.type, name) is not None
-    ]
+    names = dict.fromkeys(map(_text, reply[1]))
+    return [name for name in names if name and keys.address(scan.type, name) is not None]
+
+
+def _text(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 def lookup(keys: Keys, scan: operations.Scan, name: str) -> Command:

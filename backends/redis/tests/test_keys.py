@@ -45,3 +45,8 @@ def test_different_addresses_have_different_names() -> None:
     plain = {name for key in [*ODD, "kone"] for name in keys.of(Address("t", "", key))}
     owned = {name for scope in ["kone", "one"] for name in keys.of_owner(Address("t", scope, ""))}
     assert len(plain | owned) == 3 * (len(ODD) + 1) + 6 * 2
+
+
+@pytest.mark.parametrize("place", ["k%41", "k%", "k%7d", "k%FF", "k{a", "k%257D%"])
+def test_a_name_that_we_would_write_in_another_way_is_a_strangers(place: str) -> None:
+    assert Keys("st:").address("checkout", f"st:checkout:{{{place}}}:a") is None
