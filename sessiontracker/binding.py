@@ -11,9 +11,16 @@ from .errors import ConfigurationError, InvalidKeyError, SessionNotFoundError
 from .operations import Address, Found, Hold, Limit, Meta, Shared, Start
 from .session import Session, address_of, attach, key_of, meta_of
 
-__all__ = ["Binding"]
+__all__ = ["Binding", "no_key"]
 
 S = TypeVar("S", bound=Session)
+
+
+def no_key(key: str) -> str:
+    """How errors name ``key``, which looks like a secret key or an id and is no key of its type."""
+    if key.startswith(keys.ID_PREFIX):
+        return "(an id, which is no key: pass it as id=)"
+    return "(a key that this type cannot have)"
 
 
 class Binding(Generic[S]):
@@ -86,7 +93,7 @@ class Binding(Generic[S]):
         if isinstance(key, str) and key.startswith((keys.SECRET_PREFIX, keys.ID_PREFIX)):
             place = keys.parse_secret_key(key, owned=False)
             if place is None:
-                raise self.not_found("(a key that this type cannot have)")
+                raise self.not_found(no_key(key))
             return Address(self.name, place[0], place[1])
         return Address(self.name, "", keys.stored_own_key(keys.check_own_key(key)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from . import keys
-from .binding import Binding
+from .binding import Binding, no_key
 from .codec import SessionCodec
 from .errors import InvalidKeyError, SharedStateError
 from .operations import FOREVER, Address, Found, Limit, Shared
@@ -60,7 +60,7 @@ class OwnedBinding(Binding[S]):
             raise TypeError("name a session by its key or by its id, not by both")
         elif isinstance(key, str) and key.startswith((keys.SECRET_PREFIX, keys.ID_PREFIX)):
             place = keys.parse_secret_key(key, owned=True)
-            label = "(a key that this type cannot have)"
+            label = no_key(key)
         else:
             own = keys.stored_own_key(keys.check_own_key(key))
             if scope is None:

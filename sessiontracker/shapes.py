@@ -105,7 +105,7 @@ def _adapter_of_value(value: Any) -> TypeAdapter[Any]:
             return _adapter(kind)
     except Exception:
         pass
-    raise TypeError(f"neither msgspec nor pydantic can encode a {type(value).__qualname__} there")
+    raise TypeError(f"neither msgspec nor pydantic can encode {type(value).__qualname__!r} there")
 
 
 def _dump_as(adapter: TypeAdapter[Any], value: Any, mode: Literal["json", "python"]) -> Any:

@@ -90,6 +90,8 @@ async def test_an_id_is_text(type: Any) -> None:
 async def test_an_id_with_a_key_that_nobody_can_have_is_not_found(own: str) -> None:
     async with AsyncSessionTracker() as tracker:
         login = await tracker.start(Login(key="ios", owner="alice"))
+        with pytest.raises(SessionNotFoundError, match="pass it as id="):
+            await tracker.get(Login, login.id)
         with pytest.raises(SessionNotFoundError):
             await tracker.get(Login, id=login.id.removesuffix("ios") + own)
 
@@ -102,7 +104,7 @@ async def test_with_a_key_of_one_s_own_the_id_is_the_key(tracker: Any) -> None:
 
 async def test_an_id_is_never_a_key(tracker: Any) -> None:
     started = await tracker.start(Checkout())
-    with pytest.raises(SessionNotFoundError):
+    with pytest.raises(SessionNotFoundError, match="pass it as id="):
         await tracker.get(Checkout, started.id)
     with pytest.raises(SessionNotFoundError):
         await tracker.finish(Checkout, "stk_" + started.id[4:])

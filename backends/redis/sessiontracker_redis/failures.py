@@ -168,8 +168,12 @@ def raised(error: Exception, where: str) -> BackendError:
     code = code_of(error)
     if code in _LASTING:
         return BackendError(f"{where}: {_LASTING[code]} ({_said(error)})")
-    reason = f"{_PASSING[code]} ({_said(error)})" if code in _PASSING else str(error)
-    return BackendUnavailableError(f"{where}: {reason}")
+    said = _said(error) or type(error).__name__
+    if code in _PASSING:
+        return BackendUnavailableError(f"{where}: {_PASSING[code]} ({said})")
+    return BackendUnavailableError(
+        f"{where}: there is no connection to the server ({said}): start it, or correct the url"
+    )
 
 
 _READING = (

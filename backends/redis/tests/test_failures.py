@@ -135,7 +135,8 @@ def test_one_connection_is_enough_for_batch_after_batch(
 def test_a_server_that_is_not_there(open_backend: OpenBackend) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(BackendUnavailableError, match=r"^backends"):
+    told = r"^backends.*: start it, or correct the url$"
+    with pytest.raises(BackendUnavailableError, match=told):
         open_backend(f"redis://127.0.0.1:{port}")
 
 
