@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,8 @@ from .work import GONE, SETTINGS, TYPES, Cart, Client, World, refused
 
 __all__ = ["Plan", "config_of"]
 
-STILL = 1.0  # s, in which a process has asked all that it can ask at once
+TURNS = 20
+"""Of 0.05 s, in which a process asks all that it can ask at once, however busy the machine is."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -118,19 +118,23 @@ async def fill(plan: Plan, world: World, clients: Sequence[Client]) -> None:
     async def wait_in_vain() -> None:
         await refused(LockNotAcquiredError, wait())
 
-    async def resume(after: float) -> None:
-        await side.pause(after)
+    def resume() -> None:
         for pid in plan.pids:
             go_on(pid)
+
+    async def resume_soon() -> None:
+        for _ in range(TURNS):
+            await side.pause(0.05)
+        resume()
 
     async def ask() -> None:
         await side.pause(0.2)  # it is looked for somebody who waits by now
         try:
             for pid in plan.pids:
                 stand_still(pid)
-            await side.at_once(partial(resume, STILL), *(client.crowd for client in clients))
+            await side.at_once(resume_soon, *(client.crowd for client in clients))
         finally:
-            await resume(0.0)
+            resume()
 
     async with tracker.lock(Cart, key):
         await side.at_once(wait_in_vain, ask)

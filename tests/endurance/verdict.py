@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import linear_regression, median
 from typing import Literal
@@ -122,10 +123,13 @@ def _kept(samples: Sequence[Sample]) -> list[str]:
 
 
 def _odd(samples: Sequence[Sample]) -> list[str]:
-    last = max(samples, key=lambda sample: sample.done)
-    if sum(last.odd.values()) <= ODD * last.done:
+    """What went wrong since the start."""
+    during = [sample for sample in samples if sample.when == "during"]
+    first, last = during[0], during[-1]
+    odd, done = Counter(last.odd) - Counter(first.odd), last.done - first.done
+    if odd.total() <= ODD * done:
         return []
-    return [f"{count} of {last.done} raised {error}" for error, count in last.odd.items()]
+    return [f"{count} of {done} raised {error}" for error, count in odd.items()]
 
 
 def judge_stored(samples: Sequence[Stored], after: Stored) -> list[str]:
