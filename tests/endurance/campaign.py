@@ -55,7 +55,7 @@ def run(
     seconds: float,
     every: float,
     rate: float,
-    warm_up: int = 3,
+    warm_up: int = 1,
     patience: float = GONE,
     leaks: Sequence[str] = (),
 ) -> list[Run]:

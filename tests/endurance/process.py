@@ -46,7 +46,7 @@ class Plan(msgspec.Struct, frozen=True):
     """From one sample to the next."""
     rate: float
     """Scenarios a second."""
-    warm_up: int = 3
+    warm_up: int = 1
     """How many times everything is done before it is counted."""
     clients: int = 4
     seed: int = 1
@@ -136,7 +136,7 @@ async def fill(plan: Plan, world: World, clients: Sequence[Client]) -> None:
         finally:
             resume()
 
-    async with tracker.lock(Cart, key):
+    async with tracker.lock(Cart, key, lease="5m"):  # the crowd may take its time
         await side.at_once(wait_in_vain, ask)
 
 

@@ -106,7 +106,7 @@ def test_what_is_kept_for_ever_is_found_in_the_end(tmp_path: Path) -> None:
 
 def test_each_leak_of_a_process_is_found(tmp_path: Path) -> None:
     """In real processes: of memory, connections, tasks and threads."""
-    short: dict[str, Any] = {"seconds": 0.0, "every": 0.1, "rate": 80, "warm_up": 1}
+    short: dict[str, Any] = {"seconds": 0.0, "every": 0.1, "rate": 80}
     [store] = run(["memory"], tmp_path, **short, patience=0.0, leaks=list(KINDS))
     verdict = store.verdict()
     for side, kinds in (("async", KINDS), ("sync", KINDS.keys() - {"task"})):
@@ -126,7 +126,7 @@ def test_a_picture_says_what_is_wrong() -> None:
 
 def test_nothing_is_left_of_what_was_done(tmp_path: Path) -> None:
     """Of everything, by each of four clients, and then as it comes."""
-    short: dict[str, Any] = {"seconds": 0.0, "every": 0.1, "rate": 80, "warm_up": 1}
+    short: dict[str, Any] = {"seconds": 0.0, "every": 0.1, "rate": 80}
     found = run(["memory", "sqlite"], tmp_path, **short, patience=0.0)
     for store in found:
         for side, seen in store.samples.items():

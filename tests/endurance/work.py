@@ -34,9 +34,9 @@ SETTINGS: dict[str, Any] = {
     "reap_every": "5s",
     "sessions": {
         name: {
-            "idle_timeout": "20s",
-            "absolute_timeout": "60s",
-            "finished_retention": "10s",
+            "idle_timeout": "60s",
+            "absolute_timeout": "90s",
+            "finished_retention": "30s",
             "token_retention": "10s",
             "shared_retention": "10s",
             "lock_lease": "10s",
@@ -47,7 +47,7 @@ SETTINGS: dict[str, Any] = {
 }
 SETTINGS["sessions"]["login"] |= {"max_per_owner": 3, "on_limit": "finish_oldest"}
 
-GONE = 150.0
+GONE = 240.0
 """s after which all that is left behind has gone, with a minute's memory of what was deleted."""
 
 HOLD = 0.01  # s
