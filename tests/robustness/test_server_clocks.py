@@ -49,8 +49,10 @@ class Login(OwnedSession):
 def opened(name: str, folder: Path, **settings: Any) -> Iterator[tuple[Any, SessionTracker, Clock]]:
     """A configuration of a server, a tracker on it, and the server's clock."""
     clock = Clock(folder)
-    with config_of(name, folder, clock=clock, **settings) as config, SessionTracker(config) as it:
-        yield config, it, clock
+    with config_of(name, folder, clock=clock, **settings) as config:
+        config["operation_timeout"] = "60s"  # however busy the machine is
+        with SessionTracker(config) as tracker:
+            yield config, tracker, clock
 
 
 def jump(tracker: SessionTracker, clock: Clock, ahead: int) -> None:
