@@ -26,6 +26,7 @@ from ..blobs import (
 )
 from ..contract import Asked, Backend
 from ..errors import BackendError, BackendUnavailableError, CapabilityError, SessionTrackerError
+from ..machine import depends_on_time
 from ..operations import (
     Acquire,
     Address,
@@ -182,11 +183,15 @@ class CompareAndSwapBackend(Backend):
                 since = max(1, now // 1000 - ceil((monotonic() - began) * 1000))
                 asked = [repeat(each, getattr(each, "since", 0) or since) for each in operations]
             after, outcomes = step(loaded.slot, asked, loaded.now)
-            if after is loaded.slot and (doubt is None or doubt.tag != loaded.tag):
+            kept, expired = shed(after, loaded.now, self._skew(loaded))
+            # What expired has gone once it is removed: somebody who was in time may have prolonged
+            # it since the blob was loaded, or be about to.
+            is_to_go = expired > 0 and any(map(depends_on_time, outcomes))
+            is_in_doubt = doubt is not None and doubt.tag == loaded.tag
+            if after is loaded.slot and not is_to_go and not is_in_doubt:
                 return self._told(operations, loaded, outcomes)
             # With the very tag that a request without an answer was sent for, something is
             # stored in any case: that request comes too late from then on.
-            kept, _ = shed(after, loaded.now, self._skew(loaded))
             data = encode(slot, loaded.now, kept)
             if monotonic() - loaded.at <= self.max_clock_skew:
                 try:

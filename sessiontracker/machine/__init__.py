@@ -23,6 +23,7 @@ from ..operations import (
     Delete,
     EndOwner,
     Finish,
+    Found,
     ListOwner,
     Operation,
     Outcome,
@@ -42,7 +43,7 @@ from ..operations import (
 from ..state import NOTHING, Key, Slot, put, settle
 from . import locks, owners, sessions
 
-__all__ = ["apply", "concerns_others"]
+__all__ = ["apply", "concerns_others", "depends_on_time"]
 
 
 def _tell_time(key: Key, _: Time, now: int) -> tuple[Key, Outcome]:
@@ -117,3 +118,12 @@ def concerns_others(operation: Operation) -> bool:
     if isinstance(operation, Resume):
         return operation.limit is not None
     return isinstance(operation, Start) or type(operation) in _OF_AN_OWNER
+
+
+def depends_on_time(outcome: Outcome) -> bool:
+    """Whether ``outcome`` may be what it is because something has lapsed.
+
+    That holds for good only once nobody can prolong it any longer, who was in time and is about
+    to have it stored. What was found is there, whatever else has lapsed.
+    """
+    return not isinstance(outcome, (Found, Pong))

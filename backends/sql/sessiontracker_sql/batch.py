@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sessiontracker.backend import BackendError, machine, operations, state
 
 from .known import NO_ROW, Known, Stored
-from .lapsing import depend_on_time, without_the_latest
+from .lapsing import has_just_lapsed
 from .owned import Owner, decode_owner
 from .rows import decode
 from .statements import Statements
@@ -60,7 +60,7 @@ class Batch:
             ticket = state.claimed(slot, after, address.key)
             if ticket:
                 self.claims.append(ticket)
-        elif depend_on_time([outcome]) and without_the_latest(slot, now) is not slot:
+        elif machine.depends_on_time(outcome) and has_just_lapsed(slot, now):
             self._in_doubt.add(address)
         return outcome
 
@@ -87,9 +87,8 @@ class Batch:
             ticket = state.claimed(slot, after, address.key)
             if ticket:
                 self.claims.append(ticket)
-        elif depend_on_time([outcome]):
-            if without_the_latest(slot, now, whole=owner.is_whole) is not slot:
-                self._in_doubt.add(address)
+        elif machine.depends_on_time(outcome) and has_just_lapsed(slot, now):
+            self._in_doubt.add(address)
         return outcome
 
     def _owner(self, address: Address) -> Owner | str:

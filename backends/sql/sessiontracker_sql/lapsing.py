@@ -1,23 +1,22 @@
 """What lapses by itself, and what has done so only just now.
 
 Whoever prolongs a session is checked against the clock in time, and has it committed some
-moments later; a renewed lease is no different. In between, others see it lapsed. So of what
-lapsed only just now nobody is told that it has gone before nobody can prolong it any longer.
+moments later; a renewed lease is no different. In between, others see it lapsed. So nobody is
+told what depends on that before the row is written anew: then nobody can prolong any longer what
+they read in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from msgspec.structs import replace
 
 from sessiontracker.backend import operations, state
 
-__all__ = ["LATEST", "depend_on_time", "lapse_of", "without_the_latest"]
+__all__ = ["LATEST", "has_just_lapsed", "lapse_of", "without_sessions_that_expired"]
 
 LATEST = 2_000
 """How long, in ms, a decision may take to be written and committed: MySQL waits for a second where
 somebody is about to write a new row, and its neighbours are written after it."""
-
-_WHATEVER_LAPSED = (operations.Found, operations.Pong)
 
 
 def lapse_of(key: state.Key, ms: int) -> int:
@@ -33,18 +32,21 @@ def lapse_of(key: state.Key, ms: int) -> int:
     return first
 
 
-def depend_on_time(outcomes: Iterable[operations.Outcome]) -> bool:
-    """Whether ``outcomes`` may be what they are because something has lapsed."""
-    return not all(isinstance(outcome, _WHATEVER_LAPSED) for outcome in outcomes)
+def has_just_lapsed(slot: state.Slot, now: int) -> bool:
+    """Whether something in ``slot`` has lapsed in the last moments before ``now`` (µs)."""
+    ms = now // 1000
+    shared = slot.shared
+    if shared is not None and ms - LATEST < shared.kept <= ms:
+        return True
+    return any(lapse_of(key, ms - LATEST) <= ms for key in slot.keys.values())
 
 
-def without_the_latest(slot: state.Slot, now: int, *, whole: bool = False) -> state.Slot:
-    """``slot`` at ``now`` (µs) without what lapsed in the last moments; the very slot, if nothing
-    did. ``whole``: all of an owner's is in it, so that what is shared may lapse, too."""
+def without_sessions_that_expired(slot: state.Slot, now: int) -> state.Slot:
+    """``slot`` at ``now`` (µs); locks are left to those who come for them."""
     ms = now // 1000
     for name, key in slot.keys.items():
-        if lapse_of(key, ms - LATEST) <= ms:
-            slot = state.put(slot, name, state.settle(key, ms), ms)
-    if whole and slot.shared is not None and ms - LATEST < slot.shared.kept <= ms:
-        slot = state.settle_owner(slot, ms)
+        settled = state.settle(key, ms)
+        if key.active is not settled.active or key.finished is not settled.finished:
+            left = replace(key, active=settled.active, finished=settled.finished)
+            slot = state.put(slot, name, left, ms)
     return slot

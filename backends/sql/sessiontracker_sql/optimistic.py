@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from sessiontracker.backend import BackendError, machine, new_id, operations, state
 
-from .lapsing import LATEST, depend_on_time, lapse_of, without_the_latest
+from .lapsing import LATEST, has_just_lapsed, lapse_of, without_sessions_that_expired
 from .pending import Pending, Steps
 from .rows import decode
 
@@ -114,8 +114,8 @@ class _Steps(Steps):
         self.place = place
 
     def decide(self, row: Row) -> Change | None:
-        """Have the machine take the steps from ``row`` on; what that changed, if it did, or else
-        what has to go before it is true."""
+        """Have the machine take the steps from ``row`` on: what is to be written for that to be
+        true, if anything is."""
         slot = row.slot
         self.outcomes = []
         for _, operation in self.asked:
@@ -131,11 +131,9 @@ class _Steps(Steps):
                 )
             self.outcomes.append(outcome)
         if slot is row.slot or slot == row.slot:
-            slot = row.slot
-            if depend_on_time(self.outcomes):
-                slot = without_the_latest(slot, row.after)
-            if slot is row.slot:
+            if not (self.depend_on_time and has_just_lapsed(row.slot, row.after)):
                 return None
+            slot = without_sessions_that_expired(row.slot, row.after)
         due = min(state.due(slot), row.due)  # only ever sooner, see the schema
         return change_of(self.place, self.address.key, row, slot, due)
 

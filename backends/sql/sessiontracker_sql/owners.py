@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sessiontracker.backend import BackendError, machine, new_id, operations, state
 
 from .known import NO_ROW, Stored
-from .lapsing import LATEST, depend_on_time, lapse_of, without_the_latest
+from .lapsing import LATEST, has_just_lapsed, lapse_of, without_sessions_that_expired
 from .owned import OWNER_COLUMNS, Owner, decode_owner, owner_values
 from .pending import Pending, Steps
 from .rows import ALL, decode, values_of
@@ -166,17 +166,18 @@ class _Steps(Steps):
         return list(dict.fromkeys(operation.address.key for _, operation in self.asked))
 
     def decide(self, owner: Owner, rows: OwnerRows) -> bool:
-        """Have the machine take the steps: whether they changed anything, or something has to go
-        before they are true."""
+        """Have the machine take the steps: whether anything is to be written for that to be
+        true."""
         self.outcomes = []
         before = owner.slot
         for _, operation in self.asked:
             self.outcomes.append(self._decide(owner, operation, rows))
         if owner.slot is not before and owner.slot != before:
             return True
-        if depend_on_time(self.outcomes):
-            owner.become(without_the_latest(before, rows.after, whole=owner.is_whole))
-        return owner.slot is not before
+        if not (self.depend_on_time and has_just_lapsed(before, rows.after)):
+            return False
+        owner.become(without_sessions_that_expired(before, rows.after))
+        return True
 
     def _decide(
         self, owner: Owner, operation: operations.Operation, rows: OwnerRows

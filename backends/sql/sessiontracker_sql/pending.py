@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from sessiontracker.backend import operations
+from sessiontracker.backend import machine, operations
 
 __all__ = ["Pending", "Steps", "Writable"]
 
@@ -35,6 +35,10 @@ class Steps:
         self.asked: list[tuple[int, operations.Operation]] = []
         self.outcomes: list[operations.Outcome] = []
         self.tries = 0
+
+    @property
+    def depend_on_time(self) -> bool:
+        return any(map(machine.depends_on_time, self.outcomes))
 
 
 class Pending(Generic[P, S]):
