@@ -8,7 +8,7 @@ from . import keys
 from .codec import SessionCodec
 from .config import SessionSettings
 from .errors import ConfigurationError, InvalidKeyError, SessionNotFoundError
-from .operations import Address, Found, Hold, Limit, Meta, Shared, Start
+from .operations import Address, Found, Hold, Item, Limit, Meta, Shared, Start
 from .session import Session, address_of, attach, key_of, meta_of
 
 __all__ = ["Binding", "no_key"]
@@ -153,7 +153,7 @@ class Binding(Generic[S]):
 
     # Payloads
 
-    def decoded(self, address: Address, key: str | None, found: Found) -> S:
+    def decoded(self, address: Address, key: str | None, found: Found | Item) -> S:
         """The session that was found; ``key`` as the caller named it, None: by its id."""
         session = self.codec.decode(found.payload, address)
         own = keys.own_key_of(address.key) if key is None else key

@@ -8,7 +8,7 @@ from . import keys
 from .binding import Binding, no_key
 from .codec import SessionCodec
 from .errors import InvalidKeyError, SharedStateError
-from .operations import FOREVER, Address, Found, Limit, Shared
+from .operations import FOREVER, Address, Found, Item, Limit, Shared
 from .session import Session, address_of, key_of, meta_of, set_view, view_of
 from .settings import SessionSettings
 from .shared import SharedCodec
@@ -121,7 +121,7 @@ class OwnedBinding(Binding[S]):
 
     # Payloads
 
-    def decoded(self, address: Address, key: str | None, found: Found) -> S:
+    def decoded(self, address: Address, key: str | None, found: Found | Item) -> S:
         session = super().decoded(address, key, found)
         self.show_shared(session, found.shared)
         return session

@@ -5,6 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 __all__ = ["SharedView", "Sight"]
 
 _UNREAD: Any = object()
@@ -17,27 +19,22 @@ class Sight(Protocol):
     def snapshot(self, value: Any, /) -> bytes: ...
 
 
-class SharedView:
+class SharedView(Struct, eq=False):
     """The shared state as it was stored when the session was read; decoded when looked at.
 
     What it was then is remembered from the first look on, so that a change made in place is
     found when the session is saved.
     """
 
-    __slots__ = ("_before", "_payload", "_sight", "_value")
-
-    def __init__(self, sight: Sight, payload: bytes | None) -> None:
-        self._sight: Sight | None = sight
-        self._payload = payload
-        self._value = _UNREAD
-        self._before: bytes | None = None
+    _sight: Sight | None
+    _payload: bytes | None
+    _value: Any = _UNREAD
+    _before: bytes | None = None
 
     @classmethod
     def of(cls, value: Any, before: bytes | None = None) -> SharedView:
         """A view of ``value``, of which nothing is stored yet, or which was ``before``."""
-        view = cls.__new__(cls)
-        view._sight, view._payload, view._value, view._before = None, None, value, before
-        return view
+        return cls(None, None, value, before)
 
     @property
     def value(self) -> Any:
@@ -57,11 +54,8 @@ class SharedView:
         return sight.snapshot(self._value) != before
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SharedView:
-        copy = SharedView.of(_UNREAD, self._before)
-        copy._sight, copy._payload = self._sight, self._payload
-        if self._value is not _UNREAD:
-            copy._value = deepcopy(self._value, memo)
-        return copy
+        value = self._value if self._value is _UNREAD else deepcopy(self._value, memo)
+        return SharedView(self._sight, self._payload, value, self._before)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SharedView.of, (self.value, self._before)

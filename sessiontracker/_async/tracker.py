@@ -11,7 +11,7 @@ from ..contract import Capability
 from ..durations import Duration
 from ..errors import LockError
 from ..lock import SessionLock
-from ..operations import Found, Page, Scan
+from ..operations import Page, Scan
 from ..refusals import store_error
 from ..session import Session, lock_of
 from .bound import AsyncBoundTracker
@@ -76,8 +76,7 @@ class AsyncSessionTracker(AsyncTrackerCore, AsyncSessionCalls):
             if type(page) is not Page:
                 raise store_error(page)
             for item in page.items:
-                found = Found(item.meta, item.payload, item.shared)
-                yield binding.decoded(item.address, None, found)
+                yield binding.decoded(item.address, None, item)
             cursor = page.cursor
             if not cursor:
                 return

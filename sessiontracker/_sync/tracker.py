@@ -12,7 +12,7 @@ from ..contract import Capability
 from ..durations import Duration
 from ..errors import LockError
 from ..lock import SessionLock
-from ..operations import Found, Page, Scan
+from ..operations import Page, Scan
 from ..refusals import store_error
 from ..session import Session, lock_of
 from .bound import BoundTracker
@@ -77,8 +77,7 @@ class SessionTracker(TrackerCore, SessionCalls):
             if type(page) is not Page:
                 raise store_error(page)
             for item in page.items:
-                found = Found(item.meta, item.payload, item.shared)
-                yield binding.decoded(item.address, None, found)
+                yield binding.decoded(item.address, None, item)
             cursor = page.cursor
             if not cursor:
                 return

@@ -9,7 +9,8 @@ from sessiontracker.backend import Asked
 
 from .confirming import Unconfirmed
 from .gathering import command_of, each, gathered
-from .packing import Command, Packer, wire
+from .packing import Command, Packer
+from .transaction import wire
 
 __all__ = ["Batch"]
 

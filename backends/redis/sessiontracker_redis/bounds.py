@@ -1,8 +1,9 @@
 """How much a server may announce, and send, before a reader makes room for it.
 
 A reader takes an array's word for how long it is, and 11 bytes for gigabytes. Most of what comes
-is whole, and has no array that is long: to see that takes one search. The rest is gone through,
-from one announcement to the next.
+announces nothing that is long: to see that takes one search. The rest is gone through, from one
+announcement to the next; where one ends within a read is not known, it is gone through from the
+last read before which that was.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ MOST_BYTES = 1 << 30
 """Of all that was asked at once."""
 
 _LONGEST_LINE = 16_384
-_LONG = re.compile(rb"\n[*~%>|]\d{5}").search  # as in a text it may be, which only costs time
-_LONG_AT_FIRST = re.compile(rb"[*~%>|]\d{5}").match
+_MOST_KEPT = 1 << 22  # bytes
+_LONG = re.compile(rb"\n(?:[*~%>|]\d{5}|[$=!]\d{10})").search  # as in a text it may be
+_REACH = 11  # bytes of it that may be on either side of a cut
 _TEXTS = frozenset(b"$=!")
 _ARRAYS = frozenset(b"*~%>|")
 
@@ -29,7 +31,10 @@ _ARRAYS = frozenset(b"*~%>|")
 class Bounds:
     """Of what comes after a question, read by read."""
 
-    __slots__ = ("_bytes", "_elements", "_is_known", "_line", "_skip", "_walks")
+    __slots__ = (
+        "_before", "_bytes", "_elements", "_is_cut", "_is_known", "_kept", "_kept_bytes", "_line",
+        "_line_bytes", "_skip",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.begin_anew()
@@ -39,22 +44,35 @@ class Bounds:
         self._bytes = self._elements = 0
         self._line = b""  # the beginning of an announcement that was cut
         self._skip = 0  # bytes of a text that are still to come
-        self._walks = self._is_known = False
+        self._is_cut = False
 
     def check(self, data: bytes | bytearray, size: int) -> None:
         """The first ``size`` bytes of ``data`` come next. Raises: InvalidResponse."""
-        is_long = _LONG(data, 0, size) or _LONG_AT_FIRST(data, 0, size)
-        self._is_known = self._walks or is_long is not None
+        if not self._is_cut:  # an announcement comes next
+            self._is_known = False
+            self._kept: list[bytes] = []  # reads that were not gone through, the last of them cut
+            self._kept_bytes = self._line_bytes = 0
+            self._before = b"\n"
+        self._is_cut = False
+        self._count(size)
         if self._is_known:
-            self.walk(data, size)
-        else:
-            self._count(size)
+            self._walk(data, size)
+        elif _LONG(data, 0, size) or _LONG(self._before + data[: min(size, _REACH)]):
+            self._go_through(data, size)
 
     def note_cut(self, data: bytes | bytearray, size: int) -> None:
         """What was checked last ends within a text or an announcement. Raises: InvalidResponse."""
-        if not self._is_known:
-            self.walk(data, size)
-        self._walks = True
+        self._is_cut = True
+        if self._is_known:
+            return
+        newline = data.rfind(b"\n", 0, size)
+        self._line_bytes = size - newline - 1 + (self._line_bytes if newline < 0 else 0)
+        self._kept_bytes += size
+        if self._line_bytes > _LONGEST_LINE or self._kept_bytes > _MOST_KEPT:
+            self._go_through(data, size)
+            return
+        self._kept.append(bytes(data[:size]))
+        self._before = (self._before + self._kept[-1][-_REACH:])[-_REACH:]
 
     def note_whole(self) -> None:
         """One that is whole has been read; something of the next one may have come."""
@@ -65,9 +83,20 @@ class Bounds:
         if self._bytes > MOST_BYTES:
             raise InvalidResponse(f"the server sends more than {MOST_BYTES:,} bytes at once")
 
+    def _go_through(self, data: bytes | bytearray, size: int) -> None:
+        """``data`` and what was kept before it."""
+        self._is_known = True
+        for read in self._kept:
+            self._walk(read, len(read))
+        self._kept.clear()
+        self._walk(data, size)
+
     def walk(self, data: bytes | bytearray, size: int) -> None:
         """As `check`, from one announcement to the next. Raises: InvalidResponse."""
         self._count(size)
+        self._walk(data, size)
+
+    def _walk(self, data: bytes | bytearray, size: int) -> None:
         if self._line:
             data = self._line + data[:size]
             size = len(data)

@@ -113,9 +113,11 @@ _BY_TYPE = {
 }
 
 
-def needs_script(reply: Any) -> bool:
-    """Whether the server did not know the script."""
-    return isinstance(reply, RedisError) and code_of(reply) == "NOSCRIPT"
+def needs_script(reply: Any, *, of_transaction: bool = False) -> bool:
+    """Whether the server did not know the script; or, its memory full, takes no transaction, not
+    even one that only reads."""
+    codes = ("NOSCRIPT", "OOM") if of_transaction else ("NOSCRIPT",)
+    return isinstance(reply, RedisError) and code_of(reply) in codes
 
 
 def is_foreign(error: Exception) -> bool:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from .packing import Command
+from .transaction import MULTI
 
 __all__ = ["sendable", "tags_of"]
 
+_WITH_KEYS = (b"EVAL", b"EVALSHA", MULTI)
+
 
 def tags_of(command: Command) -> set[str]:
-    """What the keys of a script's ``command`` begin with, down to the hash tag: its slots."""
+    """What the keys of a script's ``command`` begin with, down to the hash tag: its slots. Another
+    one only reads, and has none."""
+    if command[0] not in _WITH_KEYS:
+        return set()
     count = int(command[2])
     return {str(key).partition("}")[0] for key in command[3 : 3 + count]}
 

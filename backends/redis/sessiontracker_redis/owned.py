@@ -128,20 +128,35 @@ def items(
     owner: operations.Address, fields: Sequence[Any], *, finished: bool = False
 ) -> list[operations.Item]:
     """The sessions of an owner that the script ``list`` found. Strangers are passed over."""
-    ms, heads, payloads, text = fields
+    time, heads, payloads, text = fields
+    ms = _ms(time)
     together = shared(text)
-    known = dict(zip(payloads[::2], payloads[1::2], strict=True))
+    known = _by_name(payloads)
     sessions: list[operations.Item] = []
-    for name, head in zip(heads[::2], heads[1::2], strict=True):
+    for name, head in _by_name(heads).items():
         try:
-            session = found(head + known[name], finished=finished)
-            key = name.decode()
+            about, payload = meta(head, finished=finished), known[name]
+            address = operations.Address(owner.type, owner.scope, name.decode())
         except (NotASessionError, KeyError, UnicodeDecodeError):
             continue
-        if ms < session.meta.expires:
-            address = operations.Address(owner.type, owner.scope, key)
-            sessions.append(operations.Item(address, session.meta, session.payload, together))
+        if ms < about.expires:
+            sessions.append(operations.Item(address, about, payload, together))
     return sessions
+
+
+def _by_name(said: Any) -> dict[bytes, bytes]:
+    """A hash, as either protocol has it."""
+    return said if type(said) is dict else dict(zip(said[::2], said[1::2], strict=True))
+
+
+def _ms(said: Any) -> int:
+    """What time it is: in ms, or as TIME says it, or in µs by a test's clock."""
+    if type(said) is int:
+        return said
+    if type(said) is bytes:
+        return int(said) // 1000
+    seconds, micros = said
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def newest_first(sessions: list[operations.Item]) -> list[operations.Item]:

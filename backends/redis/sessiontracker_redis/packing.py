@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-import hiredis
-
 from sessiontracker.backend import operations
 
 from . import arguments, owned
@@ -15,6 +13,7 @@ from .arguments import OF_A_KEY, Argument, Command
 from .keys import Keys
 from .records import found, meta
 from .scripts import OWNED_SCRIPTS, SCRIPTS
+from .transaction import LISTED, MULTI, is_transaction
 
 __all__ = [
     "LOADS",
@@ -22,13 +21,9 @@ __all__ = [
     "Command",
     "Packer",
     "outcome_of",
-    "wire",
     "with_script",
     "with_scripts",
 ]
-
-wire: Callable[[Command], bytes] = cast("Any", hiredis).pack_command
-"""A command as it is sent."""
 
 
 class Packer:
@@ -52,7 +47,8 @@ class Packer:
         address = operation.address
         if address.scope:
             script, pack = self._owned[type(operation)]
-            return (b"EVALSHA", script.sha, b"6", *self.keys.of_owner(address), clock,
+            verb = MULTI if type(operation) is operations.ListOwner else b"EVALSHA"
+            return (verb, script.sha, b"6", *self.keys.of_owner(address), clock,
                     *pack(operation), *owned.limit_of(operation), address.key)  # fmt: skip
         script, pack = self._plain[type(operation)]
         return (b"EVALSHA", script.sha, b"3", *self.keys.of(address), clock, *pack(operation))
@@ -75,7 +71,10 @@ def with_scripts(commands: Sequence[Command]) -> list[Command]:
     again: list[Command] = []
     for command in commands:
         text = texts.pop(command[1], None) if isinstance(command[1], bytes) else None
-        again.append(command if text is None else (b"EVAL", text, *command[2:]))
+        if text is not None:
+            again.append((b"EVAL", text, *command[2:]))
+        else:
+            again.append((b"EVALSHA", *command[1:]) if is_transaction(command) else command)
     return again
 
 
@@ -118,7 +117,6 @@ _DONE: dict[type[operations.Operation], Callable[[Any, bytes], operations.Outcom
 }
 """What a text says that a script answers with."""
 
-_LISTED = 14
 _OUTCOMES: dict[int, Callable[[list[Any]], operations.Outcome]] = {
     1: owned.saved,
     2: owned.in_progress,
@@ -152,6 +150,6 @@ def outcome_of(operation: operations.Operation, reply: Any) -> operations.Outcom
     code, *fields = reply
     if type(code) is bytes:
         return owned.with_shared(_DONE[type(operation)](operation, code), fields)
-    if code == _LISTED:
+    if code == LISTED:
         return operations.Listed(owned.newest_first(owned.items(operation.address, fields)))
     return _OUTCOMES[code](fields)

@@ -1,7 +1,7 @@
 """A session as it is stored, and as a script answers with it: a head, its owner, the payload.
 
-``lua/record.lua`` knows the same head. Points in time take six bytes, those that may be
-FOREVER seven, which Python reads in pieces.
+``lua/record.lua`` knows the same head. Points in time take six bytes, those that may be FOREVER
+seven. Python reads each as the end of eight, which overlap, so that it reads twice.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from sessiontracker.backend import operations
 
 __all__ = ["NotASessionError", "found", "meta"]
 
-_HEAD = Struct(">BQQHIHIHIHIBHIBHIBHIH")
-_SIZE = _HEAD.size
+# The version of the format, life, version, updated, idle and expires; write, started, slid, ends
+# and how long the owner is.
+_ODD, _EVEN = Struct(">BQ6xQ4xQ5xQ6xQ2x"), Struct(">9xQ4xQ4xQ6xQ7xH")
+_SIZE = _ODD.size
+_SIX, _SEVEN = (1 << 48) - 1, (1 << 56) - 1  # bytes
 _VERSION = 1
 
 
@@ -35,24 +38,23 @@ def found(text: bytes, *, finished: bool = False) -> operations.Found:
 def _parsed(text: bytes, finished: bool) -> tuple[operations.Meta, int]:
     if len(text) < _SIZE or text[0] != _VERSION:
         raise NotASessionError("this is no session")
-    (
-        _, life, write, v1, v0, b1, b0, u1, u0, s1, s0, i2, i1, i0, n2, n1, n0, e2, e1, e0, size
-    ) = _HEAD.unpack_from(text)  # fmt: skip
-    updated = u1 << 32 | u0
+    _, life, version, updated, idle, expires = _ODD.unpack_from(text)
+    write, started, slid, ends, size = _EVEN.unpack_from(text)
+    updated &= _SIX
     end = _SIZE + size
     if len(text) < end:
         raise NotASessionError("this is half a session")
     return operations.Meta(
         life,
-        v1 << 32 | v0,
+        version & _SIX,
         write,
         # Scripts do not look whether it is text: what they did is done.
         text[_SIZE:end].decode(errors="replace") if size else "",
-        b1 << 32 | b0,
+        started & _SIX,
         updated,
-        s1 << 32 | s0,
-        i2 << 48 | i1 << 32 | i0,
-        n2 << 48 | n1 << 32 | n0,
-        e2 << 48 | e1 << 32 | e0,
+        slid & _SIX,
+        idle & _SEVEN,
+        ends & _SEVEN,
+        expires & _SEVEN,
         updated if finished else 0,
     ), end

@@ -14,6 +14,7 @@ from .arguments import Command, flag
 from .keys import Keys
 from .records import NotASessionError, found
 from .scripts import OWNED_SCRIPTS
+from .transaction import MULTI
 
 __all__ = ["Position", "items", "lookup", "names_of", "search"]
 
@@ -92,8 +93,8 @@ def lookup(keys: Keys, scan: operations.Scan, name: str) -> Command:
     assert address is not None
     if not address.scope:
         return (b"GET", name)
-    text = OWNED_SCRIPTS["list"].text
-    return (b"EVAL", text, b"6", *keys.of_owner(address), b"", flag(scan.finished), b"")
+    script = OWNED_SCRIPTS["list"]
+    return (MULTI, script.sha, b"6", *keys.of_owner(address), b"", flag(scan.finished), b"")
 
 
 def items(

@@ -76,6 +76,18 @@ def test_a_payload_may_look_like_an_announcement() -> None:
         assert replies.taken() == wanted
 
 
+def test_what_is_cut_is_not_gone_through_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner's thousand sessions come in many reads, and to look at each text takes its time."""
+    gone_through: list[int] = []
+    monkeypatch.setattr(bounds.Bounds, "_walk", lambda _, __, size: gone_through.append(size))
+    replies = Replies(Exception)
+    texts = [bytes(range(200)) * 2 for _ in range(2_000)]
+    data = b"*2000\r\n" + b"".join(b"$400\r\n%s\r\n" % text for text in texts)
+    assert feed(replies, data, 10_000) == 1
+    assert replies.taken() == [texts]
+    assert not gone_through
+
+
 def test_an_owner_may_have_many_sessions() -> None:
     replies = Replies(Exception)
     data = b"*20000\r\n" + b"$2\r\nab\r\n" * 20_000

@@ -10,7 +10,8 @@ from weakref import WeakSet
 from ..failures import is_error, needs_script, stale_error
 from ..order import sendable
 from ..packing import LOADS, Command, with_scripts
-from ..packing import wire as wired
+from ..transaction import count, is_transaction, together
+from ..transaction import wire as wired
 from .connections import AsyncConnections
 from .subscriber import AsyncSubscriber
 from .wire import AsyncWire
@@ -35,19 +36,19 @@ class AsyncNode:
         """As many replies as ``commands``, whose wire form is ``packed``, over one connection.
 
         An error of the server is a reply, too; None where no reply came within ``timeout``
-        seconds, or because the connection was lost. If the server does not know a script, all
-        are sent, once, and the last ``tail`` commands again behind what is about a slot.
+        seconds, or because the connection was lost. Where the server needs scripts, all are
+        sent, once, and the last ``tail`` commands again behind what is about a slot.
         Raises: NotConnectedError if nothing was sent.
         """
         until = monotonic() + timeout
         wire = await self.connections.take()
         try:
             left = max(0.001, until - monotonic())  # to connect took its time
-            replies = await wire.exchange(b"".join(packed), len(packed), left)
+            received = await wire.exchange(b"".join(packed), count(commands), left)
         except BaseException:
             await self.connections.drop(wire)
             raise
-        return await self.settled(wire, commands, replies, until, tail)
+        return await self.settled(wire, commands, together(commands, received), until, tail)
 
     async def settled(
         self,
@@ -65,7 +66,11 @@ class AsyncNode:
         if is_whole and not any(map(is_error, replies)) and self.connections.keep(wire):
             return replies
         try:
-            unknown = [index for index, reply in enumerate(replies) if needs_script(reply)]
+            unknown = [
+                index
+                for index, (command, reply) in enumerate(zip(commands, replies, strict=False))
+                if needs_script(reply, of_transaction=is_transaction(command))
+            ]
             if unknown and len(replies) == len(commands):
                 first_of_tail = len(commands) - tail
                 again = sendable(commands[:first_of_tail], set(unknown))

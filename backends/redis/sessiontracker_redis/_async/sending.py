@@ -14,6 +14,7 @@ from sessiontracker.backend import Answer, Asked, operations
 from ..batch import Batch
 from ..failures import is_error
 from ..options import Options
+from ..transaction import count, together
 from .backend import AsyncRedisBackend
 from .node import AsyncNode
 from .topology import AsyncSingle
@@ -44,7 +45,7 @@ class AsyncSendingBackend(AsyncRedisBackend):
         self._flying[wire] = node
         timeout = self._options.timeout
         done = partial(self._received, batch, wire, monotonic() + timeout, answer)
-        wire.send(b"".join(batch.packed), len(batch.packed), timeout, done)
+        wire.send(b"".join(batch.packed), count(batch.commands), timeout, done)
 
     def _ready(self, batch: Batch) -> tuple[AsyncNode, AsyncWire] | None:
         """A server and a connection to it, if to send ``batch`` there is all that is to be done."""
@@ -62,6 +63,7 @@ class AsyncSendingBackend(AsyncRedisBackend):
         self, batch: Batch, wire: AsyncWire, until: float, answer: Answer, replies: list[Any]
     ) -> None:
         node = self._flying.pop(wire)
+        replies = together(batch.commands, replies)
         if (
             len(replies) == len(batch.commands)
             and not any(map(is_error, replies))

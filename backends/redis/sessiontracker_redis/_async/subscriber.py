@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis.exceptions import InvalidResponse
 
-from ..packing import wire
+from ..transaction import wire
 from .connections import AsyncConnections
 from .runtime import AsyncConnection, drop, next_push, take_your_time
 

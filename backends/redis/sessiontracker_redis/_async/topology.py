@@ -11,7 +11,8 @@ from sessiontracker.backend import operations
 from ..confirming import confirmed, question
 from ..failures import NotConnectedError
 from ..options import Options
-from ..packing import Command, wire
+from ..packing import Command
+from ..transaction import wire
 from .node import AsyncNode
 from .pools import AsyncPools
 from .subscriber import AsyncSubscriber

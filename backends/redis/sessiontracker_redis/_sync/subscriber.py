@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from redis.exceptions import InvalidResponse
 
-from ..packing import wire
+from ..transaction import wire
 from .connections import Connections
 from .runtime import Connection, drop, next_push, take_your_time
 

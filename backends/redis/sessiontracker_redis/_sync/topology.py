@@ -12,7 +12,8 @@ from sessiontracker.backend import operations
 from ..confirming import confirmed, question
 from ..failures import NotConnectedError
 from ..options import Options
-from ..packing import Command, wire
+from ..packing import Command
+from ..transaction import wire
 from .node import Node
 from .pools import Pools
 from .subscriber import Subscriber

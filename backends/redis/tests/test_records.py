@@ -1,0 +1,38 @@
+"""A session's head, as the scripts pack it."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from sessiontracker.operations import Meta
+from sessiontracker_redis.records import NotASessionError, found, meta
+
+SIZES = (8, 8, 6, 6, 6, 6, 7, 7, 7)  # bytes, of life, write, version and six times
+
+
+def head(numbers: list[int], owner: bytes) -> bytes:
+    packed = b"".join(n.to_bytes(size, "big") for n, size in zip(numbers, SIZES, strict=True))
+    return b"\x01" + packed + len(owner).to_bytes(2, "big") + owner
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_number_is_read_by_itself(seed: int) -> None:
+    random = Random(seed)
+    numbers = [random.choice((0, 256**size - 1, random.randrange(256**size))) for size in SIZES]
+    life, write, version, started, updated, slid, idle, ends, expires = numbers
+    text = head(numbers, "zoë".encode())
+    times = (started, updated, slid, idle, ends, expires)
+    assert meta(text) == Meta(life, version, write, "zoë", *times)
+    session = found(text + b"payload", finished=True)
+    assert session.meta == Meta(life, version, write, "zoë", *times, finished=updated)
+    assert session.payload == b"payload"
+    assert meta(head(numbers, b"")).owner == ""
+
+
+def test_what_is_cut_is_none() -> None:
+    text = head([1] * 9, b"alice")
+    for size in range(len(text)):
+        with pytest.raises(NotASessionError):
+            meta(text[:size])
