@@ -42,9 +42,12 @@ def target_of(where: str, text: str | None) -> Target:
     plain, plus, topology = scheme.partition("+")
     if separator and _REFUSED.search(rest):
         raise ConfigurationError(f"{where}: leave out decode_responses and max_connections")
-    place, _, path = rest.partition("?")[0].partition("/")
-    if separator and place and "@" in path:
-        raise ConfigurationError(f"{where}: the @ must stand before the first /: {_QUOTED}")
+    before, _, query = rest.partition("?")
+    place, _, path = before.partition("/")
+    if separator and "#" in rest:  # redis-py reads no further than that
+        raise ConfigurationError(f"{where}: a # means nothing here: {_QUOTED}")
+    if separator and ((place and "@" in path) or "@" in query.partition("=")[0]):
+        raise ConfigurationError(f"{where}: the @ must stand before the first / and ?: {_QUOTED}")
     if separator and scheme in _UNIX:
         return Target(f"unix://{rest}")
     if separator and plain in _SCHEMES and (not plus or topology in ("cluster", "sentinel")):

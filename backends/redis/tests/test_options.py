@@ -116,6 +116,26 @@ def test_no_piece_of_a_password_is_shown(url: str, sign: str) -> None:
         assert "trout" not in shown
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://12#swordfish@h/0",
+        "redis://:12#swordfish@h/0",
+        "redis://:12?swordfish@h/0",
+        "redis://:12/swordfish@h/0",
+        "redis://h/0?password=sword#fish",
+        "unix:///run/redis.sock?password=sword#fish",
+    ],
+)
+def test_no_piece_of_a_password_is_taken_for_a_server(url: str) -> None:
+    """Or for nothing, so that another password would be sent."""
+    with pytest.raises(
+        ConfigurationError, match=r"^backends\.hot\.url: .* in a password"
+    ) as raised:
+        of(url)
+    assert "fish" not in str(raised.value)
+
+
 def test_a_socket_may_be_called_anything() -> None:
     assert of("unix:///run/redis@1.sock").url == "unix:///run/redis@1.sock"
 
