@@ -82,8 +82,8 @@ def test_it_fails_in_the_test_that_is_meant_for_it(kind: type[Twin], tmp_path: P
     assert any(name == kind.meant or name.startswith(kind.meant + "[") for name in came.failed)
     # The walk finds whatever answers otherwise than the machine.
     assert any(name.startswith("test_model.py") for name in came.failed) == answers_otherwise
-    # What is not broken passes.
-    assert len(came.failed) < (came.passed / 5 if ALL_OF_IT else came.passed), came.failed
+    # What is not broken passes: of all of the kit, most.
+    assert came.passed > (5 * len(came.failed) if ALL_OF_IT else 0), came.failed
 
 
 # Without a clock that is moved, what takes time is left to the conformance run.
