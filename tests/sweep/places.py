@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-import pymysql
-from sqlalchemy import Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
 
 from database_servers import MariaDB, PostgreSQL
 from drivers import with_driver
@@ -33,12 +32,15 @@ class Store(NamedTuple):
     """One backend of a place. ``held`` lists the leases and tickets that are in it."""
 
     options: Mapping[str, Any]
+    observers: Mapping[str, Any]
+    """The same, for who must be told from others there."""
     clear: Callable[[], None]
     """Nothing is stored."""
     raze: Callable[[], None]
     """Nobody has ever opened it."""
     held: Callable[[], list[str]]
-    connections: Callable[[], int]
+    connections: Callable[[], list[str]]
+    """Those to it that are others' than the observer's and this module's own."""
     made: Callable[[AsyncBackend, bool], AsyncBackend] = lambda backend, is_observer: backend
     """What a tracker, or the observer, uses in place of the backend that it made."""
     engine: str = ""
@@ -49,7 +51,7 @@ class Tracker(AsyncSessionTracker):
     """A tracker that knows all backends that it ever opened."""
 
     def __init__(self, place: Place, *, is_observer: bool) -> None:
-        super().__init__(place.config)
+        super().__init__(place.config(is_observer=is_observer))
         self.place = place
         self.is_observer = is_observer
         self.backends: list[Any] = []
@@ -74,10 +76,12 @@ class Place(NamedTuple):
     storage: str
     locking: str
 
-    @property
-    def config(self) -> dict[str, Any]:
+    def config(self, *, is_observer: bool) -> dict[str, Any]:
         return {
-            "backends": {name: dict(store.options) for name, store in self.stores.items()},
+            "backends": {
+                name: dict(store.observers if is_observer else store.options)
+                for name, store in self.stores.items()
+            },
             "defaults": {"storage": self.storage, "locking": self.locking, "lock_lease": "120s"},
             "sessions": {"login": {"max_per_owner": 3, "on_limit": "finish_oldest"}},
             "operation_timeout": "60s",
@@ -101,13 +105,17 @@ class Place(NamedTuple):
     def held(self) -> list[str]:
         return [each for store in self.stores.values() for each in store.held()]
 
-    def connections(self) -> int:
-        return sum(store.connections() for store in self.stores.values())
+    def connections(self) -> list[str]:
+        return [each for store in self.stores.values() for each in store.connections()]
 
 
-def _none() -> int:
+OBSERVER = "observer"
+"""By this name a server knows its connections, which it makes when it has more to ask at once."""
+
+
+def _none() -> list[str]:
     """In this process there is nobody to ask: its open files are counted."""
-    return 0
+    return []
 
 
 # In this process ---------------------------------------------------------------
@@ -136,7 +144,8 @@ def _memory(_: Path, pauses: int = 0) -> Iterator[Store]:
             if key.lock is not None and (key.lock.lease is not None or key.lock.queue)
         ]
 
-    yield Store({"use": "memory"}, clear, clear, held, _none, made)
+    options = {"use": "memory"}
+    yield Store(options, options, clear, clear, held, _none, made)
 
 
 @contextmanager
@@ -170,7 +179,8 @@ def _file(folder: Path) -> Iterator[Store]:
             ]
         return found
 
-    yield Store({"use": "file", "url": str(root)}, clear, raze, held, _none)
+    options = {"use": "file", "url": str(root)}
+    yield Store(options, options, clear, raze, held, _none)
 
 
 # SQL ---------------------------------------------------------------------------
@@ -184,24 +194,24 @@ def _sqlite(folder: Path) -> Iterator[Store]:
         yield store
 
 
-_ADMIN = {"application_name": "admin"}
-
-
 @contextmanager
 def _postgresql(_: Path) -> Iterator[Store]:
     server = PostgreSQL().start()
+    observers = make_url(server.url).update_query_dict({"application_name": OBSERVER})
     admin = psycopg.connect(server.url, autocommit=True)
 
-    def connections() -> int:
-        row = admin.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-            "AND pid <> pg_backend_pid() AND application_name <> 'admin'"
-        ).fetchone()
-        assert row is not None
-        return int(row[0])
+    def connections() -> list[str]:
+        return [
+            repr(row)
+            for row in admin.execute(
+                "SELECT pid, state, query FROM pg_stat_activity WHERE application_name <> %s "
+                "AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
+                [OBSERVER],
+            )
+        ]
 
     try:
-        with _sql(server.url, connections, connect_args=_ADMIN) as store:
+        with _sql(server.url, connections, observers) as store:
             yield store
     finally:
         admin.close()
@@ -211,20 +221,25 @@ def _postgresql(_: Path) -> Iterator[Store]:
 @contextmanager
 def _mariadb(_: Path) -> Iterator[Store]:
     server = MariaDB().start()
-    parts = make_url(server.url)
-    admin = pymysql.connect(host=parts.host, port=parts.port or 0, user="root", autocommit=True)
+    observers = make_url(server.url).set(username=OBSERVER)
+    admin = server.connect()
+    admin.autocommit(True)
 
-    def connections() -> int:
-        """But for this one, and the one that `_sql` clears by."""
+    def connections() -> list[str]:
         with admin.cursor() as cursor:
             cursor.execute(
-                "SELECT COUNT(*) FROM information_schema.processlist "
-                "WHERE user = 'root' AND id <> CONNECTION_ID()"
+                "SELECT id, user, command, state, info FROM information_schema.processlist "
+                "WHERE id <> CONNECTION_ID() AND user NOT IN (%s, 'system user')",
+                [OBSERVER],
             )
-            return int(cursor.fetchall()[0][0])
+            return [repr(row) for row in cursor.fetchall()]
 
     try:
-        with _sql(server.url, connections) as store:
+        with admin.cursor() as cursor:
+            users = f"{OBSERVER}@localhost, {OBSERVER}@'127.0.0.1'"  # as it reads the address
+            cursor.execute(f"CREATE USER {users}")
+            cursor.execute(f"GRANT ALL ON *.* TO {users}")
+        with _sql(server.url, connections, observers) as store:
             yield store
     finally:
         admin.close()
@@ -232,8 +247,12 @@ def _mariadb(_: Path) -> Iterator[Store]:
 
 
 @contextmanager
-def _sql(url: str, connections: Callable[[], int], **options: Any) -> Iterator[Store]:
-    where = with_driver(url, asynchronous=False)
+def _sql(
+    url: str, connections: Callable[[], list[str]], observers: URL | None = None, **options: Any
+) -> Iterator[Store]:
+    """``observers``: where the observer, and what clears, connect to. None: there, too."""
+    observed = url if observers is None else observers.render_as_string(hide_password=False)
+    where = with_driver(observed, asynchronous=False)
     engine = create_engine(where, isolation_level="AUTOCOMMIT", **options)
     tables = ("keys", "owners", "schema")
 
@@ -248,9 +267,11 @@ def _sql(url: str, connections: Callable[[], int], **options: Any) -> Iterator[S
     def raze() -> None:
         do("DROP TABLE IF EXISTS {}", tables)
 
+    given = {"use": "sql", "url": url, "table_prefix": "sweep_"}
     try:
         yield Store(
-            {"use": "sql", "url": url, "table_prefix": "sweep_"},
+            given,
+            given | {"url": observed},
             clear,
             raze,
             lambda: _held_in_rows(engine),
@@ -293,7 +314,7 @@ def _cluster(_: Path) -> Iterator[Store]:
 
 
 def _on_servers(url: str, servers: list[Server]) -> Store:
-    admins = [server.client() for server in servers]
+    admins = [server.client(client_name=OBSERVER) for server in servers]
 
     def clear() -> None:
         for admin in admins:
@@ -302,10 +323,13 @@ def _on_servers(url: str, servers: list[Server]) -> Store:
     def held() -> list[str]:
         return [f"{name}: {lock!r}" for admin in admins for name, lock in _locks(admin) if lock]
 
-    def connections() -> int:
-        return sum(len(admin.client_list()) - 1 for admin in admins)
+    def connections() -> list[str]:
+        clients = [each for admin in admins for each in admin.client_list()]
+        return [repr(each) for each in clients if each["name"] != OBSERVER]
 
-    return Store({"use": "redis", "url": url}, clear, clear, held, connections)
+    options = {"use": "redis", "url": url}
+    observers = options | {"url": f"{url}?client_name={OBSERVER}"}
+    return Store(options, observers, clear, clear, held, connections)
 
 
 def _locks(admin: Any) -> Iterator[tuple[bytes, bytes]]:

@@ -124,7 +124,6 @@ async def _scenario(
     place.clear()
     await set_up(observer)
     tasks, threads = asyncio.all_tasks(), threading.active_count()
-    connections = place.connections()
     scene = await stage(place, observer, call)
     tracker = scene.tracker
     beside = None
@@ -156,7 +155,7 @@ async def _scenario(
     assert tracker.waiting == 0, where
     seen = await scene.seen()
     assert seen in legal, (where, seen, legal)
-    await until(lambda: place.connections() <= connections, f"{where}: connections that are closed")
+    await _are_closed(place, where)
     await until(lambda: threading.active_count() <= threads, f"{where}: threads that have ended")
     return done
 
@@ -171,3 +170,11 @@ async def _is_free(observer: Tracker, kind: Any, key: str, owner: str | None, wh
         except LockNotAcquiredError:
             await asyncio.sleep(0.002)
     raise AssertionError(f"{where}: the lock of {key} is not free")
+
+
+async def _are_closed(place: Place, where: str) -> None:
+    """No connection is left, soon."""
+    try:
+        await until(lambda: not place.connections())
+    except AssertionError:
+        raise AssertionError(f"{where}: left open: {place.connections()}") from None

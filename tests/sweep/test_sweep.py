@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.conditions import until
+from tests.trackers import Checkout
 
 from .calls import CALLS
 from .places import PAUSES, PLACES, Place, Tracker, is_server
-from .scene import LOCKED
+from .scene import KEY, LOCKED
 from .striking import Moment
 from .sweeping import MOMENTS, Swept, sweep
 
@@ -61,6 +62,28 @@ async def test_what_is_left_is_seen(
         await waiter
         assert place.held() == []
         assert tracker.waiting == 0
+
+
+SERVERS = ["valkey", "cluster", "postgresql", "mariadb"] if WHOLE else ["valkey"]
+
+
+@pytest.mark.parametrize("name", SERVERS)
+async def test_connections_that_are_left_are_seen(
+    name: str, place_named: Callable[[str], Place]
+) -> None:
+    """But not those of the observer, who may make more at any time."""
+    place = place_named(name)
+    async with place.tracker(is_observer=True) as observer:
+        place.clear()
+        async with observer.lock(Checkout, KEY):
+            waiter = asyncio.create_task(_take(observer, Checkout, KEY, None))
+            await until(lambda: observer.waiting > 0, "one who waits")
+            await until(lambda: not place.connections(), "others' connections that are closed")
+        await waiter
+        async with place.tracker() as tracker:
+            await tracker.ping()
+            assert place.connections()
+        await until(lambda: not place.connections(), "connections that are closed")
 
 
 async def _take(tracker: Tracker, kind: Any, key: str, owner: str | None) -> None:
