@@ -101,9 +101,11 @@ async def _undisturbed(place: Place, observer: Tracker, call: Call) -> list[Any]
 
 async def stage(place: Place, observer: Tracker, call: Call) -> Scene:
     """What ``call`` finds, with all that is to be done before it."""
-    scene = Scene(
-        place.tracker(), observer, create_async_engine(place.engine) if call.bound else None
-    )
+    engine = create_async_engine(place.engine) if call.bound else None
+    if engine is not None:  # how it gets to know the database is no call of ours
+        async with engine.connect():
+            pass
+    scene = Scene(place.tracker(), observer, engine)
     if not call.opens:
         await scene.tracker.open()
         await scene.read()
