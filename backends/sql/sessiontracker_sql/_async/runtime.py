@@ -268,15 +268,17 @@ async def _connect_mysql(options: ServerOptions) -> AsyncConnection:
             raise error_numbers.not_connected(error) from error
         return _MySQLConnection(driver)
     connecting = {
-        "connect_timeout": options.connecting,
         "autocommit": True,
         "charset": "utf8mb4",
         **options.where_to_connect,
         **options.connect_args,
     }
     connecting["db"] = connecting.pop("database", None)
+    # aiomysql limits a part of it alone, by asyncio.wait_for, which may swallow a cancellation.
+    limit = connecting.pop("connect_timeout", options.connecting)
     try:
-        return _MySQLConnection(await aiomysql.connect(**connecting))
+        async with asyncio.timeout(limit):
+            return _MySQLConnection(await aiomysql.connect(**connecting))
     except (aiomysql.Error, OSError, TimeoutError) as error:
         raise error_numbers.not_connected(error) from error
 

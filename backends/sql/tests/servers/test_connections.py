@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sessiontracker_sql._async import runtime
 from sessiontracker_sql._sync.backend import ServerBackend
+from tests.sweep.striking import Moment, struck
+
+from .conftest import options_of
 
 
 def test_one_that_is_under_way_while_all_are_closed_is_closed_as_well(
@@ -43,3 +47,17 @@ def test_one_that_is_of_no_use_any_more_is_closed(backend: ServerBackend) -> Non
     assert connections.hold(talk()) > 0
     assert not connections._idle
     assert dropped
+
+
+async def test_whoever_is_cancelled_while_it_connects_is_told(url: str) -> None:
+    """Also in the turn in which the server accepts: `asyncio.wait_for` may keep that to itself."""
+    options = options_of(url)
+
+    async def connect() -> None:
+        connection = await runtime.connect(options)
+        await connection.close()
+
+    for point in range(1, 100):
+        done = await struck(connect(), point, Moment(answered=True))
+        if done.is_beyond:
+            break
