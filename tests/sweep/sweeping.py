@@ -153,12 +153,12 @@ async def _scenario(
         await asyncio.wait(left, timeout=PATIENCE)
         left = asyncio.all_tasks() - tasks
     assert not left, (where, left)
+    await until(lambda: threading.active_count() <= threads, f"{where}: threads that have ended")
+    await _are_closed(place, where)  # until then a server may still do what it was asked
     assert place.held() == [], where
     assert tracker.waiting == 0, where
     seen = await scene.seen()
     assert seen in legal, (where, seen, legal)
-    await _are_closed(place, where)
-    await until(lambda: threading.active_count() <= threads, f"{where}: threads that have ended")
     return done
 
 
