@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from . import keys
@@ -159,6 +160,14 @@ class Binding(Generic[S]):
         own = keys.own_key_of(address.key) if key is None else key
         attach(session, address, own, found.meta)
         return session
+
+    def listed(self, items: Sequence[Item]) -> list[S]:
+        """As `decoded`, of many, each named by its id."""
+        sessions = self.codec.decode_all(items)
+        for session, item in zip(sessions, items, strict=True):
+            address = item.address
+            attach(session, address, keys.own_key_of(address.key), item.meta)
+        return sessions
 
     def encode(self, session: S) -> bytes:
         """The payload to store. Raises: SessionEncodeError, SharedStateError."""

@@ -31,7 +31,7 @@ from .session import Session, address_of, carried_of, key_of, schema_of, set_car
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from .operations import Address
+    from .operations import Address, Item
 
 __all__ = [
     "CODECS",
@@ -225,6 +225,19 @@ class SessionCodec(Generic[S]):
                 f"{self.cls.__name__} {where}: what is stored cannot be read, and stays as it is: "
                 f"{reason_of(error)}"
             ) from error
+
+    def decode_all(self, items: Sequence[Item]) -> list[S]:
+        """As `decode`, of many. Raises: SessionDecodeError, of the first that cannot be read."""
+        header, size, decode = self._header, self._header_size, self._decode_body
+        try:
+            return [
+                decode(payload[size:])
+                if (payload := item.payload)[:size] == header
+                else self.decode(payload, item.address)
+                for item in items
+            ]
+        except Exception:  # of which of them is not known
+            return [self.decode(item.payload, item.address) for item in items]
 
     def snapshot(self, session: S) -> bytes:
         """An encoding that is equal as long as the fields are, for "did it change?".

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from . import keys
@@ -125,6 +126,12 @@ class OwnedBinding(Binding[S]):
         session = super().decoded(address, key, found)
         self.show_shared(session, found.shared)
         return session
+
+    def listed(self, items: Sequence[Item]) -> list[S]:
+        sessions = super().listed(items)
+        for session, item in zip(sessions, items, strict=True):
+            self.show_shared(session, item.shared)
+        return sessions
 
     def show_shared(self, session: S, shared: Shared | None) -> None:
         if self.shared is not None:

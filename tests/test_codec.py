@@ -16,6 +16,7 @@ from sessiontracker.errors import (
     SessionDecodeError,
     SessionEncodeError,
 )
+from sessiontracker.operations import Address, Item, Meta
 from sessiontracker.session import Session, carried_of
 from tests.coded import (
     BUILT_IN,
@@ -51,6 +52,16 @@ def test_another_codec_s_payload_is_read(codec: str, session: Everything) -> Non
         read = bound.decode(CODEC_OF[codec].encode(session))
         assert read == session
         assert carried_of(read) is None
+
+
+def test_many_are_read_as_each_by_itself() -> None:
+    payloads = [SMALL.encode(Small(count=3)), SessionCodec(Small, "json").encode(Small(paid=True))]
+    meta = Meta(1, 1, 1, "", 0, 0, 0, 0, 0, 0)
+    items = [Item(Address("small", "", f"k{n}"), meta, each) for n, each in enumerate(payloads)]
+    assert SMALL.decode_all(items) == [Small(count=3), Small(paid=True)]
+    items.append(Item(Address("small", "", "kcut"), meta, payloads[0][:-1]))
+    with pytest.raises(SessionDecodeError, match="Small 'cut': what is stored cannot be read"):
+        SMALL.decode_all(items)
 
 
 def test_a_dict_keeps_its_order() -> None:

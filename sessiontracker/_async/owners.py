@@ -53,7 +53,7 @@ class AsyncOwnerCalls(AsyncTrackerSteps):
         outcome = await store.storage.ask(ListOwner(address))
         if type(outcome) is not Listed:
             raise owner_refusal(outcome, store.binding)
-        return [store.binding.decoded(item.address, None, item) for item in outcome.items]
+        return store.binding.listed(outcome.items)
 
     @overload
     async def count_sessions(self, kind: type[OwnedSession[Any]], /, owner: str) -> int: ...

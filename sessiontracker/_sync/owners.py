@@ -54,7 +54,7 @@ class OwnerCalls(TrackerSteps):
         outcome = store.storage.ask(ListOwner(address))
         if type(outcome) is not Listed:
             raise owner_refusal(outcome, store.binding)
-        return [store.binding.decoded(item.address, None, item) for item in outcome.items]
+        return store.binding.listed(outcome.items)
 
     @overload
     def count_sessions(self, kind: type[OwnedSession[Any]], /, owner: str) -> int: ...

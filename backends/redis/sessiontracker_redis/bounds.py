@@ -22,8 +22,8 @@ MOST_BYTES = 1 << 30
 
 _LONGEST_LINE = 16_384
 _MOST_KEPT = 1 << 22  # bytes
-_LONG = re.compile(rb"\n(?:[*~%>|]\d{5}|[$=!]\d{10})").search  # as in a text it may be
-_REACH = 11  # bytes of it that may be on either side of a cut
+_LONG = re.compile(rb"\n[*~%>|]\d{5}").search  # as in a text it may be
+_REACH = 6  # bytes of it that may be on either side of a cut
 _TEXTS = frozenset(b"$=!")
 _ARRAYS = frozenset(b"*~%>|")
 

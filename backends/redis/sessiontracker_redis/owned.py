@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sessiontracker.backend import operations
 
 from .arguments import Command, hold, id_of, stamp, token
-from .records import NotASessionError, found, meta
+from .records import NotASessionError, found, meta, metas
 
 __all__ = [
     "OF_AN_OWNER",
@@ -129,18 +129,17 @@ def items(
 ) -> list[operations.Item]:
     """The sessions of an owner that the script ``list`` found. Strangers are passed over."""
     time, heads, payloads, text = fields
-    ms = _ms(time)
-    together = shared(text)
-    known = _by_name(payloads)
+    ms, together = _ms(time), shared(text)
+    known, stored = _by_name(payloads), _by_name(heads)
     sessions: list[operations.Item] = []
-    for name, head in _by_name(heads).items():
-        try:
-            about, payload = meta(head, finished=finished), known[name]
-            address = operations.Address(owner.type, owner.scope, name.decode())
-        except (NotASessionError, KeyError, UnicodeDecodeError):
+    for name, about in zip(stored, metas(list(stored.values()), finished=finished), strict=True):
+        if about is None or about.expires <= ms:
             continue
-        if ms < about.expires:
-            sessions.append(operations.Item(address, about, payload, together))
+        try:
+            address = operations.Address(owner.type, owner.scope, name.decode())
+            sessions.append(operations.Item(address, about, known[name], together))
+        except (KeyError, UnicodeDecodeError):
+            continue
     return sessions
 
 

@@ -6,17 +6,20 @@ seven. Python reads each as the end of eight, which overlap, so that it reads tw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 
 from sessiontracker.backend import operations
 
-__all__ = ["NotASessionError", "found", "meta"]
+__all__ = ["NotASessionError", "found", "meta", "metas"]
 
 # The version of the format, life, version, updated, idle and expires; write, started, slid, ends
 # and how long the owner is.
 _ODD, _EVEN = Struct(">BQ6xQ4xQ5xQ6xQ2x"), Struct(">9xQ4xQ4xQ6xQ7xH")
 _SIZE = _ODD.size
 _SIX, _SEVEN = (1 << 48) - 1, (1 << 56) - 1  # bytes
+# Which bytes of the eight are not the number's own, but of the one before.
+_BEFORE_ODD, _BEFORE_EVEN = (15, 16, 27, 28, 40, 54), (21, 22, 33, 34, 47)
 _VERSION = 1
 
 
@@ -26,30 +29,19 @@ class NotASessionError(Exception):
 
 def meta(text: bytes, *, finished: bool = False) -> operations.Meta:
     """The head of ``text``. A finished session was finished when it was updated last."""
-    return _parsed(text, finished)[0]
-
-
-def found(text: bytes, *, finished: bool = False) -> operations.Found:
-    """The whole session ``text``."""
-    head, end = _parsed(text, finished)
-    return operations.Found(head, text[end:])
-
-
-def _parsed(text: bytes, finished: bool) -> tuple[operations.Meta, int]:
     if len(text) < _SIZE or text[0] != _VERSION:
         raise NotASessionError("this is no session")
     _, life, version, updated, idle, expires = _ODD.unpack_from(text)
     write, started, slid, ends, size = _EVEN.unpack_from(text)
-    updated &= _SIX
-    end = _SIZE + size
-    if len(text) < end:
+    owner = text[_SIZE : _SIZE + size]
+    if len(owner) < size:
         raise NotASessionError("this is half a session")
+    updated &= _SIX
     return operations.Meta(
         life,
         version & _SIX,
         write,
-        # Scripts do not look whether it is text: what they did is done.
-        text[_SIZE:end].decode(errors="replace") if size else "",
+        str(owner, "utf-8", "replace"),  # no script looked whether it is text
         started & _SIX,
         updated,
         slid & _SIX,
@@ -57,4 +49,41 @@ def _parsed(text: bytes, finished: bool) -> tuple[operations.Meta, int]:
         ends & _SEVEN,
         expires & _SEVEN,
         updated if finished else 0,
-    ), end
+    )
+
+
+def metas(heads: Sequence[bytes], *, finished: bool = False) -> list[operations.Meta | None]:
+    """As `meta`, of many; None of what is no session. Those of one owner are read all at once."""
+    tails = {head[_SIZE - 2 :] for head in heads}
+    tail = tails.pop() if len(tails) == 1 else b""
+    fixed = b"".join([head[:_SIZE] for head in heads])
+    if (
+        len(tail) < 2
+        or len(tail) - 2 != tail[0] << 8 | tail[1]
+        or fixed[::_SIZE] != bytes([_VERSION]) * len(heads)
+    ):
+        return [_meta_or_none(head, finished) for head in heads]
+    odd, even, zeros = bytearray(fixed), bytearray(fixed), bytes(len(heads))
+    for numbers, places in ((odd, _BEFORE_ODD), (even, _BEFORE_EVEN)):
+        for place in places:
+            numbers[place::_SIZE] = zeros
+    owner, new = str(tail[2:], "utf-8", "replace"), operations.Meta
+    return [
+        new(life, version, write, owner, started, updated, slid, idle, ends, expires,
+            updated if finished else 0)
+        for (_, life, version, updated, idle, expires), (write, started, slid, ends, _)
+        in zip(_ODD.iter_unpack(odd), _EVEN.iter_unpack(even), strict=True)
+    ]  # fmt: skip
+
+
+def _meta_or_none(head: bytes, finished: bool) -> operations.Meta | None:
+    try:
+        return meta(head, finished=finished)
+    except NotASessionError:
+        return None
+
+
+def found(text: bytes, *, finished: bool = False) -> operations.Found:
+    """The whole session ``text``."""
+    head = meta(text, finished=finished)
+    return operations.Found(head, text[_SIZE + (text[_SIZE - 2] << 8 | text[_SIZE - 1]) :])

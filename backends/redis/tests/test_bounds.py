@@ -37,7 +37,7 @@ BOMBS = {
     "in an array": b"*2\r\n$5\r\nhello\r\n*500000000\r\n",
     "many in one another": b"*99999\r\n" * 100,
     "behind what is missing": b"*-1\r\n" * 1000 + b"*4000999\r\n",
-    "a text": b"$99999999999\r\nx",
+    "a text": b"$99999999999\r\n" + b"x" * 20_000,
     "no number": b"$x\r\n",
     "no end": b"+" + b"x" * 20_000,
     "an array without a number": b"*\r\n",

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from sessiontracker.operations import Meta
-from sessiontracker_redis.records import NotASessionError, found, meta
+from sessiontracker_redis.records import NotASessionError, found, meta, metas
 
 SIZES = (8, 8, 6, 6, 6, 6, 7, 7, 7)  # bytes, of life, write, version and six times
 
@@ -29,6 +29,20 @@ def test_every_number_is_read_by_itself(seed: int) -> None:
     assert session.meta == Meta(life, version, write, "zoë", *times, finished=updated)
     assert session.payload == b"payload"
     assert meta(head(numbers, b"")).owner == ""
+
+
+def test_many_are_read_as_each_by_itself() -> None:
+    random = Random(7)
+    heads = [head([random.randrange(256**size) for size in SIZES], b"alice") for _ in range(50)]
+    for many in ([], heads[:1], heads, [*heads, head([1] * 9, b"bob")]):
+        for finished in (False, True):
+            assert metas(many, finished=finished) == [
+                meta(each, finished=finished) for each in many
+            ]
+    strangers = [b"", b"x", b"\x02" + heads[0][1:], heads[0][:-1], heads[0][:62], heads[0][:64]]
+    for stranger in strangers:
+        assert metas([heads[0], stranger, heads[1]]) == [meta(heads[0]), None, meta(heads[1])]
+        assert metas([stranger, stranger]) == [None, None]
 
 
 def test_what_is_cut_is_none() -> None:

@@ -72,7 +72,8 @@ class Pools:
         wait = options.connecting
         times = {"socket_timeout": wait, "socket_connect_timeout": wait}
         if client is None:
-            self._kwargs = {**times, **options.connect, **_parsed(options)}
+            # In RESP3 a hash is a map, and to make a dict of it takes hiredis longer than a list.
+            self._kwargs = {"protocol": 2, **times, **options.connect, **_parsed(options)}
             self._seeds = options.hosts or (_endpoint(self._kwargs),)
         elif self.is_cluster:
             self._kwargs = kwargs_of_cluster(client)
