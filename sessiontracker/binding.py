@@ -10,7 +10,7 @@ from .codec import SessionCodec
 from .config import SessionSettings
 from .errors import ConfigurationError, InvalidKeyError, SessionNotFoundError
 from .operations import Address, Found, Hold, Item, Limit, Meta, Shared, Start
-from .session import Session, address_of, attach, key_of, meta_of
+from .session import Session, address_of, attach, attach_all, key_of, meta_of
 
 __all__ = ["Binding", "no_key"]
 
@@ -163,11 +163,7 @@ class Binding(Generic[S]):
 
     def listed(self, items: Sequence[Item]) -> list[S]:
         """As `decoded`, of many, each named by its id."""
-        sessions = self.codec.decode_all(items)
-        for session, item in zip(sessions, items, strict=True):
-            address = item.address
-            attach(session, address, keys.own_key_of(address.key), item.meta)
-        return sessions
+        return attach_all(self.codec.decode_all(items), items)
 
     def encode(self, session: S) -> bytes:
         """The payload to store. Raises: SessionEncodeError, SharedStateError."""

@@ -10,7 +10,7 @@ from .binding import Binding, no_key
 from .codec import SessionCodec
 from .errors import InvalidKeyError, SharedStateError
 from .operations import FOREVER, Address, Found, Item, Limit, Shared
-from .session import Session, address_of, key_of, meta_of, set_view, view_of
+from .session import Session, address_of, attach_all, key_of, meta_of, set_view, view_of
 from .settings import SessionSettings
 from .shared import SharedCodec
 from .view import SharedView
@@ -128,10 +128,7 @@ class OwnedBinding(Binding[S]):
         return session
 
     def listed(self, items: Sequence[Item]) -> list[S]:
-        sessions = super().listed(items)
-        for session, item in zip(sessions, items, strict=True):
-            self.show_shared(session, item.shared)
-        return sessions
+        return attach_all(self.codec.decode_all(items), items, self.shared)
 
     def show_shared(self, session: S, shared: Shared | None) -> None:
         if self.shared is not None:

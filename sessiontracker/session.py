@@ -18,10 +18,11 @@ import msgspec
 
 from . import keys
 from .declaration import SessionMeta
-from .operations import FOREVER, Address, Meta
-from .view import SharedView
+from .operations import FOREVER, Address, Item, Meta
+from .view import SharedView, Sight
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     from typing_extensions import TypeVar
@@ -268,6 +269,20 @@ def attach(
     session._key = key
     session._meta = meta
     session._lock = lock
+
+
+def attach_all(sessions: list[S], items: Sequence[Item], sight: Sight | None = None) -> list[S]:
+    """As `attach`, of many named by their ids; with ``sight`` they see what they share."""
+    each: Any
+    for each, item in zip(sessions, items, strict=True):
+        address, shared = item.address, item.shared
+        each._address = address
+        each._key = keys.own_key_of(address.key)
+        each._meta = item.meta
+        each._lock = None
+        if sight is not None:
+            each._shared = SharedView(sight, None if shared is None else shared.payload)
+    return sessions
 
 
 def set_meta(session: Any, meta: Meta) -> None:
