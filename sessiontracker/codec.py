@@ -41,6 +41,7 @@ __all__ = [
     "JsonCodec",
     "MsgpackCodec",
     "SessionCodec",
+    "cause_of",
     "header_of",
     "loses",
     "not_finite",
@@ -224,7 +225,7 @@ class SessionCodec(Generic[S]):
             raise SessionDecodeError(
                 f"{self.cls.__name__} {where}: what is stored cannot be read, and stays as it is: "
                 f"{reason_of(error)}"
-            ) from error
+            ) from cause_of(error)
 
     def decode_all(self, items: Sequence[Item]) -> list[S]:
         """As `decode`, of many. Raises: SessionDecodeError, of the first that cannot be read."""
@@ -393,6 +394,11 @@ def _label(session: Session) -> str:
     if address_of(session) is not None:
         return f"{name} {session.id!r}"
     return f"{name} {key_of(session)!r}" if key_of(session) else name
+
+
+def cause_of(error: Exception) -> Exception | None:
+    """``error``, unless it shows much of the data, as its traceback would."""
+    return error if len(str(error)) <= 2 * _SHOWN else None
 
 
 def reason_of(error: Exception) -> str:

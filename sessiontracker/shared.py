@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import shapes
-from .codec import CODECS, Body, header_of, loses, not_finite, reason_of, split
+from .codec import CODECS, Body, cause_of, header_of, loses, not_finite, reason_of, split
 from .errors import (
     ConfigurationError,
     SessionDecodeError,
@@ -99,7 +99,7 @@ class SharedCodec:
             raise SessionDecodeError(
                 f"what the {self._name!r} sessions of an owner share cannot be read, and stays as "
                 f"it is: {reason_of(error)}"
-            ) from error
+            ) from cause_of(error)
 
     def encode(self, value: Any, unknown: Unknown | None = None) -> bytes:
         """The payload to store. Raises: SessionEncodeError, SessionTooLargeError."""
