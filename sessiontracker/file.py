@@ -157,6 +157,9 @@ class FileStore(CompareAndSwapBackend):
         except FileNotFoundError:
             self._check_root()
             return None
+        except NotADirectoryError as error:
+            self._check_root()
+            raise UndecodableError(f"{error.filename} is in a file") from None
         except OSError as error:
             if error.errno in _HINTS:
                 raise self._refused(error) from error

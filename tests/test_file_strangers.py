@@ -105,6 +105,19 @@ def test_what_is_no_slot_is_broken_for_its_slot_alone(
     assert store.look({7: HERE}) == set()
 
 
+def test_a_file_in_a_directory_s_place_is_broken_for_what_would_be_in_it(
+    store: FileStore, root: Path
+) -> None:
+    ask(store, Start(HERE, 1, b"payload"))
+    stripe = place_of(root).parent
+    ask(store, Start(BESIDE, 2, b"beside"))
+    stripe.rename(elsewhere(stripe / "any"))
+    stripe.write_bytes(b"")
+    assert isinstance(ask(store, Read(HERE)), Broken)
+    assert isinstance(ask(store, Start(HERE, 3, b"new")), Broken)
+    assert isinstance(ask(store, Read(BESIDE)), Found)
+
+
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
 def test_nothing_is_written_through_a_link(
     store: FileStore, root: Path, link: Callable[[Path, Path], None]
