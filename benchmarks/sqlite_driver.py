@@ -10,6 +10,8 @@ medians, and the ratios medians of the ratios within a round.
 * tracker: ``tracker.update(session)``, typed, encoded and checked, as a user calls it
 * backend: what is below the tracker, with the payload ready; each update is checked by the
   machine
+* bare, our hop: an UPDATE an operation, checked against nothing, in the thread of a backend of
+  ours: what is left when a store does nothing more than aiosqlite does
 * bare, own thread: a batch as SELECT and UPDATE in one transaction, checked against nothing,
   by the standard sqlite3 in one hop to a thread of its own
 * bare, aiosqlite: the same statements through aiosqlite, one hop for each that its public
@@ -26,7 +28,7 @@ import os
 import random
 import sqlite3
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -39,8 +41,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from sessiontracker import AsyncSessionTracker, Session
 from sessiontracker._async.runtime import AsyncLane
-from sessiontracker.backend import AsyncThreadedBackend, new_id
-from sessiontracker.operations import Address, Saved, Start, Write
+from sessiontracker.backend import Asked, AsyncThreadedBackend, new_id
+from sessiontracker.operations import Address, Meta, Outcome, Saved, Stamp, Start, Write
 from sessiontracker_sql.options import Options
 from sessiontracker_sql.sqlite import SQLiteStore
 
@@ -96,6 +98,57 @@ async def shipped(folder: Path, stack: AsyncExitStack) -> Update:
         saved = await lane.ask(Write(addresses[task], new_id(), metas[task].stamp, PAYLOAD))
         assert isinstance(saved, Saved), saved
         metas[task] = saved.meta
+
+    return update
+
+
+class BareStore:
+    """A `BlockingStore` that knows one statement."""
+
+    look_every = 1.0
+    poll_every = 1.0
+    batch = 256
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def open(self) -> None:
+        self._cursor = sqlite3.connect(self._path, isolation_level=None).cursor()
+        self._cursor.execute("PRAGMA synchronous = normal")
+
+    def close(self) -> None:
+        self._cursor.connection.close()
+
+    def execute(self, operations: Sequence[Asked]) -> list[Outcome]:
+        for operation in operations:
+            assert isinstance(operation, Write)
+            self._cursor.execute(UPDATE, (operation.payload, operation.address.key.encode()))
+        return [SAVED] * len(operations)
+
+    def claims(self) -> Sequence[int]:
+        return ()
+
+    def look(self, waiting: Mapping[int, Address]) -> Collection[int]:
+        return ()
+
+
+SAVED = Saved(Meta(1, 1, 1, "", 0, 0, 0, 0, 0, 0))
+
+
+async def bare_hop(folder: Path, stack: AsyncExitStack) -> Update:
+    path = folder / "hop.db"
+    async with AsyncExitStack() as preparing:
+        await connect(path, preparing)
+    backend = AsyncThreadedBackend(BareStore(path))
+    await backend.open()
+    stack.push_async_callback(backend.close)
+    lane = AsyncLane(backend)
+    stack.push_async_callback(lane.close)
+    addresses = [Address("", "", key(task).decode()) for task in range(TASKS)]
+    stamp = Stamp(1, 1, 1)
+
+    async def update(task: int) -> None:
+        await lane.ask(Write(addresses[task], new_id(), stamp, PAYLOAD))
 
     return update
 
@@ -218,6 +271,7 @@ async def sqlalchemy_begin(folder: Path, stack: AsyncExitStack) -> Update:
 CONTENDERS = {
     "tracker": tracker,
     "backend": shipped,
+    "bare, our hop": bare_hop,
     "bare, own thread": bare_own_thread,
     "bare, aiosqlite": bare_aiosqlite,
     "aiosqlite, autocommit": aiosqlite_autocommit,

@@ -23,6 +23,7 @@ __all__ = ["AsyncThreadedBackend", "ThreadedBackend"]
 
 T = TypeVar("T")
 _Job = Callable[[], None]
+_OF_LINES = {Acquire, Release}
 
 
 # For an event loop -----------------------------------------------------------
@@ -147,8 +148,11 @@ class _Worker:
             claims = self._store.claims()
         except Exception as error:
             outcomes = [NoAnswer(f"the store failed: {error!r}")] * len(operations)
-        _tell(loop, self._deliver, operations, outcomes, claims, answer)
-        self._line.note(operations, outcomes)
+        if not claims and _OF_LINES.isdisjoint(map(type, operations)):  # it concerns no line
+            _tell(loop, answer, outcomes)
+        else:
+            _tell(loop, self._deliver, operations, outcomes, claims, answer)
+            self._line.note(operations, outcomes)
 
     async def close(self) -> None:
         try:
@@ -169,8 +173,9 @@ class _Worker:
     def _run(self) -> None:
         looked = monotonic()
         while True:
+            pause = self._line.pause(self._store) if self._line else None
             try:
-                job = self._jobs.get(timeout=self._pause() if self._line else None)
+                job = self._jobs.get(timeout=pause)
             except Empty:
                 pass
             else:
@@ -178,12 +183,9 @@ class _Worker:
                     return
                 job()
                 del job  # or its outcomes live on until the next one
-            if self._line and monotonic() - looked >= self._pause():
+            if pause is not None and monotonic() - looked >= pause:
                 self._look()
                 looked = monotonic()
-
-    def _pause(self) -> float:
-        return self._line.pause(self._store)
 
     def _look(self) -> None:
         found = self._line.look(self._store)

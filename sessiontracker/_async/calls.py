@@ -211,7 +211,7 @@ class AsyncSessionCalls(AsyncOwnerCalls):
         Raises: StaleSessionError, SessionNotFoundError, SessionFinishedError,
         SessionLockedError, LockLostError, SessionEncodeError, SharedStateError.
         """
-        store = await self._store(type(session))
+        store = self._stores.get(type(session)) or await self._store(type(session))
         binding = store.binding
         address, meta = binding.started(session)
         hold = self._hold(address, session, lock)

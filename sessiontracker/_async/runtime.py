@@ -359,11 +359,11 @@ class AsyncLane:
 
     def _flush(self) -> None:
         """Send what has gathered, as much of it as a batch holds."""
-        gathered, limit = self._gathered, self._limit
-        batch, self._gathered = gathered[:limit], gathered[limit:]
+        batch, limit = self._gathered, self._limit
         if not batch:
             self._busy = False
             return
+        batch, self._gathered = batch[:limit], batch[limit:]
         self._sent = batch
         answer = partial(self._answered, batch)
         try:

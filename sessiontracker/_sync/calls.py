@@ -212,7 +212,7 @@ class SessionCalls(OwnerCalls):
         Raises: StaleSessionError, SessionNotFoundError, SessionFinishedError,
         SessionLockedError, LockLostError, SessionEncodeError, SharedStateError.
         """
-        store = self._store(type(session))
+        store = self._stores.get(type(session)) or self._store(type(session))
         binding = store.binding
         address, meta = binding.started(session)
         hold = self._hold(address, session, lock)

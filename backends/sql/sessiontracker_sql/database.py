@@ -7,12 +7,12 @@ import random
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from .failures import InDoubtError, is_busy, is_in_doubt, is_lasting
+from .failures import InDoubtError, is_busy, is_in_doubt, is_lasting, is_undone
 
 __all__ = ["Database"]
 
@@ -28,11 +28,13 @@ class Database:
 
     def __init__(self, path: Path, *, synchronous: str, timeout: float) -> None:
         self.path = path
+        self._text = str(path)  # which is quicker to look up
         self.timeout = timeout
         self._synchronous = synchronous
         self.mutex = threading.RLock()  # held by whoever uses the connection
         self._cursor: sqlite3.Cursor | None = None
         self._identity: tuple[int, int] | None = None
+        self._looked = 0
         self._connections = 0
         with _forking:
             _databases.add(self)
@@ -57,6 +59,29 @@ class Database:
         was done; InDoubtError.
         """
         return self._persist(lambda: self._transact("BEGIN IMMEDIATE", work), timeout)
+
+    def write_at_once(self, text: str, values: Sequence[Any], ms: int) -> bool:
+        """Whether ``text``, one statement that commits by itself, changed a row; if not, perhaps
+        because others were in the way.
+
+        ``ms`` is the system's clock: once in a millisecond is often enough to look which file
+        is there. Raises: InDoubtError.
+        """
+        with self.mutex:
+            cursor = self._cursor
+            try:
+                if cursor is None or self._looked != ms:
+                    cursor = self._connected()
+                    self._looked = ms
+            except sqlite3.Error:
+                return False
+            try:
+                return cursor.execute(text, values).rowcount > 0
+            except sqlite3.Error as error:
+                if is_undone(error):
+                    return False
+                self.close()
+                raise InDoubtError(str(error)) from error
 
     def read(self, work: Work[T]) -> T:
         """What ``work`` returns, which reads one snapshot and writes nothing."""
@@ -126,7 +151,7 @@ class Database:
 
     def _connected(self) -> sqlite3.Cursor:
         """The connection to the file that is at ``path`` now, which it may not have been before."""
-        if self._cursor is not None and self._identity != _identity(self.path):
+        if self._cursor is not None and self._identity != _identity(self._text):
             self.close()
         if self._cursor is None:
             self._connect("rw")
@@ -153,10 +178,10 @@ class Database:
                 raise
             self._cursor = cursor
             self._connections += 1
-            self._identity = _identity(self.path)
+            self._identity = _identity(self._text)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     try:
         status = os.stat(path)  # noqa: PTH116 - a third of what Path.stat takes
     except OSError:

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from sessiontracker.backend import BackendError, BackendUnavailableError, operations
 
-__all__ = ["InDoubtError", "is_busy", "is_in_doubt", "is_lasting", "is_own", "outcome_of", "raised"]
+__all__ = [
+    "InDoubtError",
+    "is_busy",
+    "is_in_doubt",
+    "is_lasting",
+    "is_own",
+    "is_undone",
+    "outcome_of",
+    "raised",
+]
 
 
 class InDoubtError(Exception):
@@ -43,6 +52,12 @@ def is_busy(error: sqlite3.Error) -> bool:
 def is_in_doubt(error: sqlite3.Error) -> bool:
     """Whether a COMMIT that failed with ``error`` may yet have been carried out."""
     return _code(error) not in _NOT_COMMITTED
+
+
+def is_undone(error: sqlite3.Error) -> bool:
+    """Whether a statement that commits by itself has certainly done nothing: damage is found by
+    reading, before anything is written."""
+    return _code(error) in _NOT_COMMITTED | _OWN | _DAMAGED
 
 
 def is_own(error: Exception) -> bool:

@@ -9,9 +9,9 @@ says why.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
-from sessiontracker.backend import new_id, operations
+from sessiontracker.backend import Asked, new_id, operations
 
 from .given import arguments, rows_given
 from .literals import KEY, any_of, literal
@@ -35,7 +35,7 @@ _NOW = "@sessiontracker_now"
 _MOST_BYTES = 32_768
 
 
-def is_simple(operation: operations.Operation) -> bool:
+def is_simple(operation: Asked) -> TypeGuard[operations.Write]:
     """Whether ``operation`` saves a session that is nobody's, without a lock, the first time."""
     return (
         type(operation) is operations.Write

@@ -15,7 +15,9 @@ from .failures import InDoubtError, is_own, outcome_of, raised
 from .known import Known
 from .migration import check, migrate
 from .options import Options
+from .saving import is_simple
 from .schema import Tables
+from .sqlite_saving import SQLiteSaving
 from .sqlite_steps import SQLiteSteps
 from .statements import Statements
 from .whole import page, reap, reap_owners
@@ -44,6 +46,7 @@ class SQLiteStore:
             options.path, synchronous=options.synchronous, timeout=options.timeout
         )
         self._known = Known()
+        self._saving = SQLiteSaving(self._database, self._statements, self._known, options.clock)
         self._tables: int | None = None
         self._looked: tuple[int, int] | None = None
         self._claims: list[int] = []
@@ -77,6 +80,10 @@ class SQLiteStore:
 
     def execute(self, asked: Sequence[Asked]) -> list[operations.Outcome]:
         self._claims = []
+        if len(asked) == 1 and is_simple(asked[0]):
+            outcome = self._save(asked[0])
+            if outcome is not None:
+                return [outcome]
         steps = [operation for operation in asked if isinstance(operation, operations.Operation)]
         outcomes = self._steps(steps) if steps else []
         if len(steps) == len(asked):
@@ -88,6 +95,12 @@ class SQLiteStore:
             else self._whole(operation)
             for operation in asked
         ]
+
+    def _save(self, write: operations.Write) -> operations.Outcome | None:
+        try:
+            return self._saving.save(write)
+        except _FAILURES as error:
+            return self._outcome(error)
 
     def _steps(self, steps: Sequence[operations.Operation]) -> list[operations.Outcome]:
         try:

@@ -26,6 +26,19 @@ from .schema import Tables
 __all__ = ["Statements"]
 
 PLACE = ("type", "scope", "key")
+SAVED = (
+    "active_payload", "active_version", "active_write", "active_updated", "active_slid",
+    "active_expires", "deed_id", "deed_time",
+)  # fmt: skip
+"""What saving a session changes."""
+AS_READ = (
+    "active_life", "active_version", "active_write", "active_started", "active_idle", "active_ends",
+)  # fmt: skip
+"""What else of a session must be as it is known, so that what comes of it is known as well."""
+
+_SYSTEM_CLOCK: ColumnElement[float] = literal_column("julianday('now')")
+_NOBODY: ColumnElement[bytes] = literal_column("x''")
+_ONE: ColumnElement[int] = literal_column("1")
 # SQLAlchemy writes an offset for SQLite in any case, by default as one more parameter.
 _FROM_THE_FIRST: ColumnElement[int] = literal_column("0")
 
@@ -114,6 +127,31 @@ class Statements:
         # A write that changes nothing: refused where the database can only be read
         self.rewrite_version = self._compile(update(tables.schema).values(oldest=schema.oldest), [])
         self.note_version = self._compile(insert(tables.schema), ["version", "oldest"])
+
+        # A session saved, nobody's and not locked, where it is as its writer read it: `SAVED`,
+        # (type, scope, key), `AS_READ`, then the clock, twice, and the new end in ms, the newest
+        # version of the tables that may be used, and until when by the system's clock, in days
+        in_use = select(schema.oldest).order_by(schema.version.desc())
+        in_use = in_use.limit(_ONE).offset(_FROM_THE_FIRST)
+        self.save = self._compile(
+            update(tables.keys)
+            .where(
+                here,
+                *(keys[name] == bindparam(f"at_{name}") for name in AS_READ),
+                keys.active_expires > bindparam("now"),
+                keys.deed_time <= bindparam("same_now"),
+                keys.due <= bindparam("end"),  # so that it stays, and with it the index
+                in_use.scalar_subquery() <= bindparam("newest"),
+                bindparam("until") > _SYSTEM_CLOCK,
+                keys.active_owner == _NOBODY,
+                keys.lease_ticket.is_(None),
+            )
+            .values({name: bindparam(f"new_{name}") for name in SAVED}),
+            [
+                *(f"new_{name}" for name in SAVED), *at, *(f"at_{name}" for name in AS_READ),
+                "now", "same_now", "end", "newest", "until",
+            ],
+        )  # fmt: skip
 
     def update(self, groups: int) -> str:
         """The columns of ``groups``, in order, then (type, scope, key)."""

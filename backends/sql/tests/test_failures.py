@@ -31,9 +31,9 @@ from sessiontracker.operations import (
     Unavailable,
     Write,
 )
+from sessiontracker_sql.known import Known
 from sessiontracker_sql.options import Options
 from sessiontracker_sql.sqlite import SQLiteStore
-from sessiontracker_sql.writes import Writes
 
 At = Callable[..., Address]
 OpenStore = Callable[..., SQLiteStore]
@@ -275,16 +275,22 @@ def test_a_file_that_was_damaged(store: SQLiteStore, started: Meta, path: Path, 
         assert "restore the file from a backup" in str(outcome.error)
 
 
+beside = pytest.mark.parametrize(
+    "beside", [[], [Ping()]], ids=["by one statement", "in a transaction"]
+)
+
+
+@beside
 def test_an_interrupt_just_after_the_commit_leaves_nothing_false_behind(
-    store: SQLiteStore, started: Meta, at: At, monkeypatch: pytest.MonkeyPatch
+    store: SQLiteStore, started: Meta, at: At, monkeypatch: pytest.MonkeyPatch, beside: list[Ping]
 ) -> None:
-    def strike(writes: Writes, known: object) -> None:
+    def strike(known: Known, address: Address, row: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Writes, "teach", strike)
+        patched.setattr(Known, "learn", strike)
         with pytest.raises(KeyboardInterrupt):
-            store.execute([Write(at(), 2, started.stamp, b"new")])
+            store.execute([Write(at(), 2, started.stamp, b"new"), *beside])
     [found] = store.execute([Read(at())])
     assert isinstance(found, Found)
     assert found.payload == b"new"
@@ -349,10 +355,11 @@ def test_closing_in_the_middle_of_a_statement_leaves_no_lock_behind(
 
 
 class Stubborn:
-    """A cursor that fails at COMMIT."""
+    """A cursor that fails where it commits: at COMMIT, and at a statement that does by itself."""
 
-    def __init__(self, cursor: sqlite3.Cursor, code: int, *, commits: bool) -> None:
+    def __init__(self, cursor: sqlite3.Cursor, alone: str, code: int, *, commits: bool) -> None:
         self._cursor = cursor
+        self._committing = ("COMMIT", alone)
         self._code = code
         self._commits = commits
 
@@ -360,25 +367,32 @@ class Stubborn:
         return getattr(self._cursor, name)
 
     def execute(self, statement: str, *arguments: object) -> object:
-        if statement != "COMMIT":
-            return self._cursor.execute(statement, *arguments)  # type: ignore[arg-type]
-        if self._commits:
-            self._cursor.execute(statement)
+        commits = statement in self._committing
+        if self._commits or not commits:
+            self._cursor.execute(statement, *arguments)  # type: ignore[arg-type]
+        if not commits:
+            return self._cursor
         error = sqlite3.OperationalError("it is told to")
         error.sqlite_errorcode = self._code
         raise error
 
 
+def make_stubborn(store: SQLiteStore, code: int, *, commits: bool = False) -> None:
+    database = store._database
+    cursor = database._connected()
+    database._cursor = Stubborn(  # type: ignore[assignment]
+        cursor, store._statements.save, code, commits=commits
+    )
+
+
+@beside
 @pytest.mark.parametrize("commits", [True, False])
 def test_a_commit_that_may_have_happened_has_no_answer(
-    store: SQLiteStore, started: Meta, at: At, commits: bool
+    store: SQLiteStore, started: Meta, at: At, commits: bool, beside: list[Ping]
 ) -> None:
-    database = store._database
-    database._cursor = Stubborn(  # type: ignore[assignment]
-        database._connected(), sqlite3.SQLITE_IOERR, commits=commits
-    )
+    make_stubborn(store, sqlite3.SQLITE_IOERR, commits=commits)
     write = Write(at(), 2, started.stamp, b"new")
-    [outcome] = store.execute([write])
+    [outcome, *_] = store.execute([write, *beside])
     assert isinstance(outcome, NoAnswer)
     assert "not known" in outcome.reason
     [found] = store.execute([Read(at())])
@@ -392,10 +406,10 @@ def test_a_commit_that_may_have_happened_has_no_answer(
 def test_a_commit_that_has_not_happened_is_unavailable(
     store: SQLiteStore, started: Meta, at: At
 ) -> None:
-    database = store._database
-    cursor = database._connected()
-    database._cursor = Stubborn(cursor, sqlite3.SQLITE_FULL, commits=False)  # type: ignore[assignment]
-    outcomes = store.execute([Write(at(), 2, started.stamp, b"new"), Start(at("b"), 3, b"")])
+    cursor = store._database._connected()
+    make_stubborn(store, sqlite3.SQLITE_FULL)
+    write = Write(at(), 2, started.stamp, b"new")
+    outcomes = store.execute([write, Start(at("b"), 3, b"")]) + store.execute([write])
     assert all("the disk is full" in reason(outcome) for outcome in outcomes)
-    database._cursor = cursor
+    store._database._cursor = cursor
     assert store.execute([Read(at())]) == [Found(started, b"payload")]
