@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,25 +16,14 @@ __all__ = ["Counts", "Victim"]
 class Victim:
     """One process in ``role``. A context manager that ends it, however it went."""
 
-    def __init__(
-        self,
-        role: str,
-        config: Any,
-        *words: object,
-        mode: str = "async",
-        environment: Mapping[str, str] = {},
-    ) -> None:
+    def __init__(self, role: str, config: Any, *words: object, mode: str = "async") -> None:
         module = [sys.executable, "-m", "tests.robustness.victims"]
         self.process = subprocess.Popen(
             [*module, role, mode, json.dumps(config), *map(str, words)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={
-                "PYTHONPATH": ":".join(filter(None, sys.path)),
-                "PATH": "/usr/bin:/bin",
-                **environment,
-            },
+            env={"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": "/usr/bin:/bin"},
         )
 
     def __enter__(self) -> Self:
