@@ -57,12 +57,13 @@ def run(
     rate: float,
     warm_up: int = 1,
     patience: float = GONE,
+    settling: float = 10.0,
     leaks: Sequence[str] = (),
 ) -> list[Run]:
     """Use each of the stores named, from an event loop and from threads, all at once.
 
     A process does ``rate`` scenarios a second, and is counted ``every`` so many seconds. What is
-    left after all has ``patience`` s to be gone.
+    left after all has ``patience`` s to be gone, and a thread ``settling`` s to end.
     """
     kept.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -88,6 +89,7 @@ def run(
                     database=store.database,
                     pids=store.pids,
                     patience=patience,
+                    settling=settling,
                     leaks=leaks,
                 )
                 process = _started(plan, path.with_suffix(".log"))
@@ -208,14 +210,14 @@ def report(found: Run) -> str:
             f"{last.resident / 2**20:.1f} MiB, {grown:+.2%} over the second half; {counts}{odd}"
         )
         lines += [f"    WRONG: {each}" for each in verdict[side]]
-    if found.stored:
+    if len(found.stored) > 1:
         *seen, after = found.stored
         lines.append(
             f"{found.name:11}store {max(each.entries for each in seen)} entries at most, and "
             f"{after.entries} {after.time:.0f} s after all; {seen[0].connections} → "
             f"{seen[-1].connections} connections, and {after.connections} after all"
         )
-        lines += [f"    WRONG: {each}" for each in verdict["store"]]
+    lines += [f"    WRONG: {each}" for each in verdict.get("store", [])]
     return "\n".join(lines)
 
 

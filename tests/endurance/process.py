@@ -56,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True):
     """Of the store's servers."""
     patience: float = GONE
     """For how long what is left may take to be gone."""
+    settling: float = 10.0
+    """For how long a thread may take to end."""
     leaks: Sequence[str] = ()
     """Which of `LEAKS` it has, to be found."""
 
@@ -189,7 +191,7 @@ def main() -> None:
     before = sample("before")
     book.add(before)
     side.run(lambda: endure(plan, side, book))
-    book.add(settled(before, plan.patience))
+    book.add(settled(before, plan.settling))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ __all__ = [
 FLAT = 0.05
 """By how much memory may grow over the second half."""
 ODD = 1e-3  # of what was done may go wrong: a busy machine holds a lock's holder up
-FEWEST = 8
-"""Samples to judge by."""
+FEWEST = 20
+"""Samples to judge by: in a quarter of them, what is under way now and then is not the median."""
 
 
 class Sample(Struct, frozen=True):
@@ -105,7 +105,7 @@ def left(samples: Sequence[Sample]) -> list[str]:
 def _ends(values: Sequence[int]) -> tuple[float, float]:
     """The medians of the first quarter and of the last: what is under way at one moment is gone at
     the next."""
-    quarter = len(values) // 4
+    quarter = max(1, len(values) // 4)
     return median(values[:quarter]), median(values[-quarter:])
 
 
@@ -137,9 +137,10 @@ def judge_stored(samples: Sequence[Stored], after: Stored) -> list[str]:
     was left had time to expire and was reaped. (While it is used, there is as much in it as is
     done, which a busy machine decides.)"""
     found = []
-    at_first, at_last = _ends([sample.connections for sample in samples])
-    if at_last > at_first:
-        found.append(f"{at_last:g} connections to the server, and {at_first:g} at the start")
+    if samples:
+        at_first, at_last = _ends([sample.connections for sample in samples])
+        if at_last > at_first:
+            found.append(f"{at_last:g} connections to the server, and {at_first:g} at the start")
     if after.connections:
         found.append(f"{after.connections} connections to the server that nobody uses")
     if after.entries:
