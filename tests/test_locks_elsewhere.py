@@ -9,16 +9,14 @@ import pytest
 from sessiontracker import (
     BackendUnavailableError,
     LockLostError,
-    LockNotAcquiredError,
     SessionFinishedError,
     SessionNotFoundError,
     StaleSessionError,
 )
 from sessiontracker.operations import Acquire, Read, Release, Start, Write
 from tests.faulty import Faults, FaultyAsyncTracker, FaultyTracker, locks_left
-from tests.trackers import MEMORY, Checkout, Clock, opened
+from tests.trackers import KEY, MEMORY, Checkout, Clock, is_free, opened
 
-KEY = "order-42"
 APART = [arrangement for arrangement in MEMORY if not arrangement.fused]
 
 
@@ -31,14 +29,6 @@ def clock() -> Clock:
 async def tracker(request: pytest.FixtureRequest, clock: Clock) -> Any:
     async with opened(request.param, clock, lock_wait="50ms") as tracker:
         yield tracker
-
-
-async def is_free(tracker: Any, key: str = KEY) -> bool:
-    try:
-        async with tracker.lock(Checkout, key, wait=0):
-            return True
-    except LockNotAcquiredError:
-        return False
 
 
 async def test_a_cycle_saves_and_lets_go(tracker: Any) -> None:

@@ -8,11 +8,7 @@ from typing import Any
 
 import pytest
 
-from sessiontracker import (
-    AsyncSessionTracker,
-    LockLostError,
-    SessionTracker,
-)
+from sessiontracker import AsyncSessionTracker, LockLostError, SessionTracker
 from sessiontracker.operations import Renew
 from tests.faulty import FaultyAsyncTracker, locks_left
 from tests.trackers import MEMORY, Checkout, Clock, holding, opened

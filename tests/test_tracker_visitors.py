@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-from sessiontracker import (
-    SessionLimitError,
-    SessionNotFoundError,
-    StaleSessionError,
-)
+from sessiontracker import SessionLimitError, SessionNotFoundError, StaleSessionError
 from tests.logins import Login, Profile, devices, logins
 from tests.trackers import ALL, Clock, opened
 

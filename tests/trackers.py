@@ -8,14 +8,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from sessiontracker import AsyncSessionTracker, Session, SessionTracker
+from sessiontracker import AsyncSessionTracker, LockNotAcquiredError, Session, SessionTracker
 from sessiontracker.settings import TRACKER
 
-__all__ = ["ALL", "FUSED", "MEMORY", "Arrangement", "Checkout", "Clock", "holding", "opened"]
+__all__ = [
+    "ALL",
+    "FUSED",
+    "KEY",
+    "MEMORY",
+    "Arrangement",
+    "Checkout",
+    "Clock",
+    "at",
+    "holding",
+    "is_free",
+    "opened",
+]
+
+KEY = "order-42"
 
 
 class Checkout(Session):
@@ -35,6 +50,12 @@ class Clock:
 
     def move(self, seconds: float) -> None:
         self.now += round(seconds * 1_000_000)
+
+
+def at(clock: Clock, seconds: float = 0) -> datetime:
+    """``seconds`` from now on, as sessions tell it."""
+    ms = clock.now // 1000
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms, seconds=seconds)
 
 
 class Arrangement(NamedTuple):
@@ -143,6 +164,14 @@ async def opened(
         else:
             with SessionTracker(config) as tracker:
                 yield _Awaited(tracker)
+
+
+async def is_free(tracker: Any, key: str = KEY) -> bool:
+    try:
+        async with tracker.lock(Checkout, key, wait=0):
+            return True
+    except LockNotAcquiredError:
+        return False
 
 
 async def holding(tracker: Any, key: str, entered: asyncio.Event, lease: float = 30) -> None:
