@@ -138,7 +138,7 @@ def _turned(slot: Slot, outcome: Outcome | None = None) -> Slot:
 
 
 class EndsWhatIsKept(Twin):
-    meant = "test_owners.py::test_the_one_that_is_kept_is_kept"
+    meant = "test_log_out.py::test_the_one_that_is_kept_is_kept"
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         if isinstance(operation, EndOwner):
@@ -149,7 +149,7 @@ class EndsWhatIsKept(Twin):
 class LetsAStartSlipThroughALogOut(Twin):
     """It ends them one after another, and another may come between."""
 
-    meant = "test_owners.py::test_a_start_is_wholly_before_a_log_out_or_wholly_after"
+    meant = "test_log_out.py::test_a_start_is_wholly_before_a_log_out_or_wholly_after"
 
     def batch(self, operations: Sequence[Asked]) -> list[Outcome]:
         match operations:
@@ -172,7 +172,7 @@ class LetsAStartSlipThroughALogOut(Twin):
 
 
 class LogsOutOnlyWhatIsFree(Twin):
-    meant = "test_owners.py::test_locks_are_no_bar_to_a_log_out"
+    meant = "test_log_out.py::test_locks_are_no_bar_to_a_log_out"
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         if not isinstance(operation, EndOwner):
@@ -190,7 +190,7 @@ class LogsOutOnlyWhatIsFree(Twin):
 class LogsOutAgain(Twin):
     """A repeat ends what came since."""
 
-    meant = "test_owners.py::test_a_repeated_log_out_ends_no_more"
+    meant = "test_log_out.py::test_a_repeated_log_out_ends_no_more"
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         if isinstance(operation, EndOwner):
@@ -200,7 +200,7 @@ class LogsOutAgain(Twin):
 
 
 class ForgetsItsLogOut(Twin):
-    meant = "test_owners.py::test_what_went_by_key_before_a_log_out_is_not_done_after_it"
+    meant = "test_log_out.py::test_what_went_by_key_before_a_log_out_is_not_done_after_it"
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         if operation.address.key:
@@ -210,7 +210,7 @@ class ForgetsItsLogOut(Twin):
 
 
 class SharesAcrossTypes(Twin):
-    meant = "test_owners.py::test_another_type_shares_nothing_with_it"
+    meant = "test_shared.py::test_another_type_shares_nothing_with_it"
 
     def step(self, operation: Operation) -> Outcome:
         outcome = super().step(operation)
@@ -223,7 +223,7 @@ class SharesAcrossTypes(Twin):
 
 
 class LetsTheSecondSharerWin(Twin):
-    meant = "test_owners.py::test_of_two_who_write_what_is_shared_one_is_refused"
+    meant = "test_shared.py::test_of_two_who_write_what_is_shared_one_is_refused"
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         if isinstance(operation, WriteShared) and slot.shared is not None:
@@ -233,7 +233,7 @@ class LetsTheSecondSharerWin(Twin):
 
 
 class NumbersWhatIsSharedFromOne(Twin):
-    meant = "test_owners.py::test_its_version_rises_also_when_it_was_forgotten"
+    meant = "test_shared.py::test_its_version_rises_also_when_it_was_forgotten"
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         after, outcome = super().apply(slot, operation, now)
@@ -246,7 +246,7 @@ class NumbersWhatIsSharedFromOne(Twin):
 
 
 class LosesWhatIsSharedWithTheSessions(Twin):
-    meant = "test_owners.py::test_what_is_shared_is_kept_for_its_own_time"
+    meant = "test_shared.py::test_what_is_shared_is_kept_for_its_own_time"
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         after, outcome = super().apply(slot, operation, now)
@@ -268,7 +268,7 @@ class LeavesTheOldKeyAlive(Twin):
 
 
 class ReadsWithoutWhatIsShared(Twin):
-    meant = "test_owners.py::test_what_is_shared_comes_with_every_session"
+    meant = "test_shared.py::test_what_is_shared_comes_with_every_session"
 
     def apply(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         if isinstance(operation, Read):
