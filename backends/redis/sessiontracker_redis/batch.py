@@ -53,15 +53,11 @@ class Batch:
         self.commands.append(command)
         self.packed.append(packed)
 
-    def answers(self, replies: Sequence[Any]) -> Iterator[tuple[int, Any, Any]]:
-        """The index of each operation that has a command, itself, and what was replied to it."""
-        asked = self.operations
+    def answers(self, replies: Sequence[Any]) -> Iterator[tuple[list[int], list[Any]]]:
+        """What was replied to the operations of each command, which are named by their indexes."""
         for indexes, reply in zip(self._whose, replies, strict=True):
-            if len(indexes) == 1:
-                yield indexes[0], asked[indexes[0]], reply
-                continue
-            for index, answer in zip(indexes, _parts(reply, len(indexes)), strict=True):
-                yield index, asked[index], answer
+            count = len(indexes)
+            yield indexes, [reply] if count == 1 else _parts(reply, count)
 
 
 def _parts(reply: Any, count: int) -> list[Any]:

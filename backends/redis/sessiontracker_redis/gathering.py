@@ -30,6 +30,8 @@ def gathered(asked: Sequence[Asked]) -> list[list[int]]:
 
     An operation joins others, and so goes ahead, unless its slot was asked about behind them.
     """
+    if type(asked[0]) is operations.Read and _are_alike(asked[0], asked):
+        return [list(range(len(asked)))[at : at + _MOST] for at in range(0, len(asked), _MOST)]
     commands: list[list[int]] = []
     alike: dict[Hashable, int] = {}  # the last command of each kind
     latest: dict[operations.Address, int] = {}  # about each slot, but the first command
@@ -53,6 +55,22 @@ def gathered(asked: Sequence[Asked]) -> list[list[int]]:
     return commands
 
 
+def _are_alike(first: operations.Read, asked: Sequence[Any]) -> bool:
+    """Whether all do what is asked for most, and by most at once: what `_kind_of` says of each."""
+    kind, slides, every = operations.Read, first.slide, first.touch_every
+    for read in asked:
+        if (
+            type(read) is not kind
+            or read.touch_every != every
+            or read.slide is not slides
+            or read.finished
+            or read.lock is not None
+            or read.address.scope
+        ):
+            return False
+    return True
+
+
 def command_of(packer: Packer, asked: Sequence[Any]) -> Command:
     """The one command for ``asked``, which are alike. Raises: what the packer raises."""
     first = packer.evalsha(asked[0])
@@ -65,12 +83,16 @@ _KEYS, _CLOCK = 3, 6
 
 
 def _reads(packer: Packer, first: Command, asked: Sequence[operations.Read]) -> Command:
-    keys = [key for read in asked for key in packer.keys.of(read.address)]
+    keys: list[Argument] = []
+    for read in asked:
+        keys += packer.keys.of(read.address)
     return (*first[:2], len(keys), *keys, *first[_CLOCK:])
 
 
 def _acquires(packer: Packer, first: Command, asked: Sequence[operations.Acquire]) -> Command:
-    keys = [key for acquire in asked for key in packer.keys.of(acquire.address)]
+    keys: list[Argument] = []
+    for acquire in asked:
+        keys += packer.keys.of(acquire.address)
     tickets = [acquire.ticket.to_bytes(8, "big") for acquire in asked]
     return (b"EVALSHA", SCRIPTS["acquires"].sha, len(keys), *keys, first[_CLOCK], *first[8:16],
             *tickets)  # fmt: skip

@@ -41,7 +41,10 @@ class Keys:
 
     def of(self, address: operations.Address) -> tuple[str, str, str]:
         """The active session's, the finished one's and the lock's."""
-        name = f"{self._beginning(address.type)}{{{_quoted(address.key)}}}"
+        key = address.key
+        if "{" in key or "}" in key or "%" in key:
+            key = _quoted(key)
+        name = f"{self._types.get(address.type) or self._beginning(address.type)}{{{key}}}"
         return name + _ACTIVE, name + _FINISHED, name + _LOCK
 
     def of_owner(self, address: operations.Address) -> tuple[str, ...]:

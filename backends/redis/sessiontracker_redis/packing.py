@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sessiontracker.backend import operations
 
-from . import arguments, owned
+from . import arguments, owned, records
 from .arguments import OF_A_KEY, Argument, Command
 from .keys import Keys
 from .records import found, meta
@@ -20,6 +20,7 @@ __all__ = [
     "Argument",
     "Command",
     "Packer",
+    "found_all",
     "outcome_of",
     "with_script",
     "with_scripts",
@@ -153,3 +154,18 @@ def outcome_of(operation: operations.Operation, reply: Any) -> operations.Outcom
     if code == LISTED:
         return operations.Listed(owned.newest_first(owned.items(operation.address, fields)))
     return _OUTCOMES[code](fields)
+
+
+def found_all(
+    asked: Sequence[operations.Operation], replies: Sequence[Any]
+) -> Sequence[operations.Found | None]:
+    """What operations that are one command came to, as far as they found sessions, which are read
+    all at once; None where `outcome_of` has to look."""
+    if len(asked) == 1 or type(asked[0]) is not operations.Read:
+        return [None] * len(asked)
+    texts = [reply for reply in replies if type(reply) is bytes]
+    known = records.found_all(texts)
+    if known is None or len(known) == len(replies):
+        return known or [None] * len(replies)
+    each = iter(known)
+    return [next(each) if type(reply) is bytes else None for reply in replies]

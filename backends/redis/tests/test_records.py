@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from sessiontracker.operations import Meta
-from sessiontracker_redis.records import NotASessionError, found, meta, metas
+from sessiontracker_redis.records import NotASessionError, found, found_all, meta, metas
 
 SIZES = (8, 8, 6, 6, 6, 6, 7, 7, 7)  # bytes, of life, write, version and six times
 
@@ -43,6 +43,20 @@ def test_many_are_read_as_each_by_itself() -> None:
     for stranger in strangers:
         assert metas([heads[0], stranger, heads[1]]) == [meta(heads[0]), None, meta(heads[1])]
         assert metas([stranger, stranger]) == [None, None]
+
+
+def test_many_that_are_nobody_s_are_found_as_each_by_itself() -> None:
+    random = Random(7)
+    texts = [
+        head([random.randrange(256**size) for size in SIZES], b"") + random.randbytes(number)
+        for number in range(50)
+    ]
+    for many in (texts[:1], texts):
+        assert found_all(many) == [found(each) for each in many]
+    owned = head([1] * 9, b"\0") + b"payload"  # a head alone is as long
+    for stranger in (owned, owned[:64], b"", b"x", b"\x02" + texts[1][1:], texts[0][:63]):
+        assert found_all([texts[1], stranger, texts[2]]) is None
+    assert found_all([texts[0][:63], texts[1][:1] + texts[1]]) is None  # as long as two
 
 
 def test_what_is_cut_is_none() -> None:

@@ -46,7 +46,10 @@ class Carts:
 
     def batch(self) -> list[Operation]:
         self.now += self._random.choice([0, 1, 700, 20_000, 900_000, 40_000_000])
-        return [self._operation(self._random.choice(PLACES)) for _ in range(SIZE)]
+        places = [self._random.choice(PLACES) for _ in range(SIZE)]
+        if self._random.random() < 0.2:  # what is asked for most, and nothing else
+            return [Read(place, slide=True) for place in places]
+        return [self._operation(place) for place in places]
 
     def learn(self, operation: Operation, outcome: Outcome) -> None:
         place = operation.address

@@ -18,7 +18,7 @@ from ..batch import Batch
 from ..confirming import Unconfirmed, changes, unconfirmed
 from ..failures import NotConnectedError, outcome_of, raised, senseless, stale_error
 from ..options import Options
-from ..packing import LOADS, Packer
+from ..packing import LOADS, Packer, found_all
 from ..packing import outcome_of as answered
 from ..records import NotASessionError
 from .cluster import Cluster
@@ -130,8 +130,11 @@ class RedisBackend(Backend):
         outcomes: list[kinds.Outcome | None] = [None] * len(batch.operations)
         for index, error in batch.failures.items():
             outcomes[index] = kinds.Failed(BackendError(f"{self._where}: {error}"))
-        for index, operation, reply in batch.answers(replies):
-            outcomes[index] = self._outcome(operation, reply)
+        for indexes, said in batch.answers(replies):
+            asked = [batch.operations[index] for index in indexes]
+            known = found_all(asked, said)
+            for index, outcome, one, reply in zip(indexes, known, asked, said, strict=True):
+                outcomes[index] = outcome or self._outcome(one, reply)
         return outcomes
 
     def _outcome(self, operation: kinds.Operation, reply: Any) -> kinds.Outcome:
