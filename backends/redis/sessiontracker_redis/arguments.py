@@ -59,8 +59,13 @@ def token(token: int) -> str:
 
 
 def read(asked: operations.Read) -> Command:
-    every = optional(asked.touch_every)
-    return (flag(asked.finished), flag(asked.slide), every, *hold(asked.lock))
+    every, lock = asked.touch_every, asked.lock  # the hottest of all: nothing is called
+    return (
+        b"1" if asked.finished else b"",
+        b"1" if asked.slide else b"",
+        b"" if every is None else every,
+        *(_NO_HOLD if lock is None else hold(lock)),
+    )
 
 
 def touch(asked: operations.Touch) -> Command:

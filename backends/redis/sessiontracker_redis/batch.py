@@ -8,12 +8,13 @@ from typing import Any
 from sessiontracker.backend import Asked
 
 from .confirming import Unconfirmed
-from .gathering import command_of, each, gathered
+from .gathering import each, gathered, together
 from .packing import Command, Packer
-from .transaction import wire
+from .transaction import count, wire
 
 __all__ = ["Batch"]
 
+_ALONE = [0]
 _UNPACKABLE = (ValueError, OverflowError)  # what no store can hold
 
 
@@ -23,7 +24,9 @@ class Batch:
     What no store can hold has an exception among the ``failures``, by its index, and no command.
     """
 
-    __slots__ = ("_packer", "_whose", "commands", "failures", "is_whole", "operations", "packed")
+    __slots__ = (
+        "_packer", "_whose", "commands", "expects", "failures", "is_whole", "operations", "packed",
+    )  # fmt: skip
 
     def __init__(self, packer: Packer, operations: Sequence[Asked], *, gathers: bool) -> None:
         self._packer = packer
@@ -31,27 +34,37 @@ class Batch:
         self.operations: Sequence[Any] = operations
         self.commands: list[Command] = []
         self.packed: list[bytes] = []
+        self.expects = 0
+        """How many replies the server sends, of which those to a transaction are one."""
         self.failures: dict[int, Exception] = {}
-        gathers = gathers and len(operations) > 1
-        for indexes in gathered(operations) if gathers else each(operations):
-            self._add(indexes)
-        self.is_whole = not self.failures and all(asked.address for asked in operations)
-        """Whether every operation has a command."""
+        if len(operations) != 1:
+            for indexes in gathered(operations) if gathers else each(operations):
+                self._add(indexes)
+            self.is_whole = not self.failures and all(asked.address for asked in operations)
+            """Whether every operation has a command."""
+        else:
+            self.is_whole = operations[0].address is not None and self._add(_ALONE)
 
-    def _add(self, indexes: list[int]) -> None:
+    def _add(self, indexes: list[int]) -> bool:
+        """Whether they can be stored, all of them."""
         try:
-            command = command_of(self._packer, [self.operations[index] for index in indexes])
+            if len(indexes) == 1:
+                command = self._packer.evalsha(self.operations[indexes[0]])
+            else:
+                command = together(self._packer, [self.operations[index] for index in indexes])
             packed = wire(command)
         except _UNPACKABLE as error:
             if len(indexes) == 1:
                 self.failures[indexes[0]] = error
-                return
-            for index in indexes:
-                self._add([index])
-            return
+            else:
+                for index in indexes:
+                    self._add([index])
+            return False
         self._whose.append(indexes)
         self.commands.append(command)
         self.packed.append(packed)
+        self.expects += count(command)
+        return True
 
     def answers(self, replies: Sequence[Any]) -> Iterator[tuple[list[int], list[Any]]]:
         """What was replied to the operations of each command, which are named by their indexes."""

@@ -38,6 +38,7 @@ class Bounds:
 
     def __init__(self) -> None:
         self.begin_anew()
+        self._forget()
 
     def begin_anew(self) -> None:
         """What comes now answers another question."""
@@ -46,18 +47,28 @@ class Bounds:
         self._skip = 0  # bytes of a text that are still to come
         self._is_cut = False
 
+    def _forget(self) -> None:
+        """What was cut is whole."""
+        self._is_known = False
+        self._kept: list[bytes] = []  # reads that were not gone through, the last of them cut
+        self._kept_bytes = self._line_bytes = 0
+        self._before = b"\n"
+
     def check(self, data: bytes | bytearray, size: int) -> None:
         """The first ``size`` bytes of ``data`` come next. Raises: InvalidResponse."""
-        if not self._is_cut:  # an announcement comes next
-            self._is_known = False
-            self._kept: list[bytes] = []  # reads that were not gone through, the last of them cut
-            self._kept_bytes = self._line_bytes = 0
-            self._before = b"\n"
-        self._is_cut = False
-        self._count(size)
+        self._bytes += size
+        if self._bytes > MOST_BYTES:
+            raise _too_much()
+        if self._is_cut:
+            self._is_cut = False
+        elif self._is_known or self._kept:  # an announcement comes next
+            self._forget()
         if self._is_known:
             self._walk(data, size)
-        elif _LONG(data, 0, size) or _LONG(self._before + data[: min(size, _REACH)]):
+        elif _LONG(data, 0, size) or (
+            (self._kept or (size and data[0] in _ARRAYS))
+            and _LONG(self._before + data[: min(size, _REACH)])
+        ):
             self._go_through(data, size)
 
     def note_cut(self, data: bytes | bytearray, size: int) -> None:
@@ -78,11 +89,6 @@ class Bounds:
         """One that is whole has been read; something of the next one may have come."""
         self._bytes = self._elements = 0
 
-    def _count(self, size: int) -> None:
-        self._bytes += size
-        if self._bytes > MOST_BYTES:
-            raise InvalidResponse(f"the server sends more than {MOST_BYTES:,} bytes at once")
-
     def _go_through(self, data: bytes | bytearray, size: int) -> None:
         """``data`` and what was kept before it."""
         self._is_known = True
@@ -93,7 +99,9 @@ class Bounds:
 
     def walk(self, data: bytes | bytearray, size: int) -> None:
         """As `check`, from one announcement to the next. Raises: InvalidResponse."""
-        self._count(size)
+        self._bytes += size
+        if self._bytes > MOST_BYTES:
+            raise _too_much()
         self._walk(data, size)
 
     def _walk(self, data: bytes | bytearray, size: int) -> None:
@@ -122,6 +130,10 @@ class Bounds:
                 if self._elements > MOST_ELEMENTS:
                     raise InvalidResponse(f"the server announces {self._elements:,} elements")
         self._skip = max(0, at - size)
+
+
+def _too_much() -> InvalidResponse:
+    return InvalidResponse(f"the server sends more than {MOST_BYTES:,} bytes at once")
 
 
 def _number(text: bytes | bytearray) -> int:

@@ -14,7 +14,7 @@ from sessiontracker.backend import Asked, operations
 from .packing import Argument, Command, Packer
 from .scripts import SCRIPTS
 
-__all__ = ["command_of", "each", "gathered"]
+__all__ = ["each", "gathered", "together"]
 
 _MOST = 64  # a server does nothing else meanwhile
 _LARGE = 4096  # bytes
@@ -71,10 +71,9 @@ def _are_alike(first: operations.Read, asked: Sequence[Any]) -> bool:
     return True
 
 
-def command_of(packer: Packer, asked: Sequence[Any]) -> Command:
+def together(packer: Packer, asked: Sequence[Any]) -> Command:
     """The one command for ``asked``, which are alike. Raises: what the packer raises."""
-    first = packer.evalsha(asked[0])
-    return first if len(asked) == 1 else _TOGETHER[type(asked[0])](packer, first, asked)
+    return _TOGETHER[type(asked[0])](packer, packer.evalsha(asked[0]), asked)
 
 
 # An EVALSHA is the command, the script, how many keys, three keys, the clock, and what

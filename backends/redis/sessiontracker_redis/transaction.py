@@ -45,9 +45,9 @@ def _steps(command: Command) -> list[Command]:
     ]
 
 
-def count(commands: Sequence[Command]) -> int:
-    """How many replies there are to ``commands``."""
-    return len(commands) + (_STEPS - 1) * sum(map(is_transaction, commands))
+def count(command: Command) -> int:
+    """How many replies there are to ``command``."""
+    return _STEPS if command[0] == MULTI else 1
 
 
 def together(commands: Sequence[Command], replies: list[Any]) -> list[Any]:

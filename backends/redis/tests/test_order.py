@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessiontracker.operations import Acquire, Address, Read, Release
-from sessiontracker_redis.gathering import command_of
+from sessiontracker_redis.gathering import together
 from sessiontracker_redis.order import sendable
 from sessiontracker_redis.packing import Packer
 
@@ -15,7 +15,7 @@ COMMANDS = [
     PACKER.evalsha(Acquire(ONE, 7, 1_000)),
     PACKER.evalsha(Acquire(OTHER, 8, 1_000)),
     PACKER.evalsha(Release(ONE, 7)),
-    command_of(PACKER, [Read(Address("checkout", "", "kthird")), Read(OTHER)]),
+    together(PACKER, [Read(Address("checkout", "", "kthird")), Read(OTHER)]),
 ]
 
 

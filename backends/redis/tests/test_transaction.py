@@ -80,7 +80,7 @@ MOVED, ABORTED = MovedError("7 h:1"), ExecAbortError("previous errors")
 )
 def test_a_reply_of_many_parts_is_one(replies: list[Any], wanted: list[Any]) -> None:
     commands = [READ, LIST, READ]
-    assert count(commands) == 8
+    assert sum(map(count, commands)) == 8
     assert together(commands, replies) == wanted
     assert together([READ], [MOVED]) == [MOVED]
 

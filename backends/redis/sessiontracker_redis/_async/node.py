@@ -44,7 +44,7 @@ class AsyncNode:
         wire = await self.connections.take()
         try:
             left = max(0.001, until - monotonic())  # to connect took its time
-            received = await wire.exchange(b"".join(packed), count(commands), left)
+            received = await wire.exchange(b"".join(packed), sum(map(count, commands)), left)
         except BaseException:
             await self.connections.drop(wire)
             raise

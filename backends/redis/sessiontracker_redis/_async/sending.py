@@ -14,7 +14,7 @@ from sessiontracker.backend import Answer, Asked, operations
 from ..batch import Batch
 from ..failures import is_error
 from ..options import Options
-from ..transaction import count, together
+from ..transaction import together
 from .backend import AsyncRedisBackend
 from .node import AsyncNode
 from .topology import AsyncSingle
@@ -45,7 +45,7 @@ class AsyncSendingBackend(AsyncRedisBackend):
         self._flying[wire] = node
         timeout = self._options.timeout
         done = partial(self._received, batch, wire, monotonic() + timeout, answer)
-        wire.send(b"".join(batch.packed), count(batch.commands), timeout, done)
+        wire.send(b"".join(batch.packed), batch.expects, timeout, done)
 
     def _ready(self, batch: Batch) -> tuple[AsyncNode, AsyncWire] | None:
         """A server and a connection to it, if to send ``batch`` there is all that is to be done."""
@@ -63,7 +63,8 @@ class AsyncSendingBackend(AsyncRedisBackend):
         self, batch: Batch, wire: AsyncWire, until: float, answer: Answer, replies: list[Any]
     ) -> None:
         node = self._flying.pop(wire)
-        replies = together(batch.commands, replies)
+        if batch.expects != len(batch.commands):
+            replies = together(batch.commands, replies)
         if (
             len(replies) == len(batch.commands)
             and not any(map(is_error, replies))

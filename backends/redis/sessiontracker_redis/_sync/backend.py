@@ -127,6 +127,8 @@ class RedisBackend(Backend):
 
     def _outcomes(self, batch: Batch, replies: Sequence[Any]) -> list[kinds.Outcome | None]:
         """What each operation came to, by the ``replies``; None: it has no command."""
+        if len(batch.operations) == 1 and batch.is_whole:
+            return [self._outcome(batch.operations[0], replies[0])]
         outcomes: list[kinds.Outcome | None] = [None] * len(batch.operations)
         for index, error in batch.failures.items():
             outcomes[index] = kinds.Failed(BackendError(f"{self._where}: {error}"))

@@ -45,7 +45,7 @@ class Node:
         wire = self.connections.take()
         try:
             left = max(0.001, until - monotonic())  # to connect took its time
-            received = wire.exchange(b"".join(packed), count(commands), left)
+            received = wire.exchange(b"".join(packed), sum(map(count, commands)), left)
         except BaseException:
             self.connections.drop(wire)
             raise
