@@ -102,8 +102,8 @@ def refusal(
             )
         case Unknown():
             return OutcomeUnknownError(
-                f"the connection was lost while the {name!r} session {label!r} was changed, and "
-                "others have changed it since: get() it and see what became of it"
+                f"the connection was lost in the middle of a call for the {name!r} session "
+                f"{label!r}, and others have changed it since: get() it and see what became of it"
             )
         case _:
             return store_error(outcome)

@@ -302,6 +302,29 @@ async def test_a_lost_reply_to_the_release_that_others_followed_is_no_error(faul
         pass
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_whether_a_session_was_there_when_its_lock_was_let_go_may_be_unknown(
+    faulty: Any, when: str
+) -> None:
+    tracker, backend, stores = faulty
+    (store,) = stores.values()
+
+    def meddling(operation: Any) -> str:
+        if type(operation) is not Release or operation.since:
+            return ""
+        steps = [operation, Delete(operation.address, 77)]
+        for step in steps if when == "after" else reversed(steps):
+            store._store.step(step)
+        return "before"
+
+    await tracker.start(Checkout(key=KEY))
+    backend.rule = meddling
+    with pytest.raises(OutcomeUnknownError, match="changed it since"):
+        async with tracker.get_locked(Checkout, KEY):
+            pass
+    assert locks_left(stores) == []
+
+
 @pytest.mark.parametrize("kind", [Write, Release])
 async def test_a_block_left_without_an_answer_lets_go_behind(faulty: Any, kind: type) -> None:
     tracker, backend, stores = faulty

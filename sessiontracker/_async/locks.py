@@ -263,8 +263,8 @@ class AsyncLockContext(Generic[S]):
         outcome = await self._settled(
             self._store.locking, Release(self._address, self._lock._hold.ticket, life)
         )
-        # It was let go before, and others have held it or ended the session since.
-        return Released() if type(outcome) is Unknown else outcome
+        # It was let go before, and others have held it since; without a life, that is all asked.
+        return Released() if type(outcome) is Unknown and not life else outcome
 
     async def _settled(self, asker: AsyncAsker, operation: Release | Write | Read) -> Outcome:
         """The outcome of a step that ends the block; without one, the lock is let go yet."""
