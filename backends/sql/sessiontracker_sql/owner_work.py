@@ -23,7 +23,7 @@ _log = logging.getLogger("sessiontracker")
 def carry_out(server: Server, steps: Sequence[operations.Operation], clock: Clock) -> Talk[Done]:
     """The outcomes of ``steps``, each succeeding or failing alone."""
     batch = OwnerBatch(steps)
-    writing = Writing[OwnerChange](
+    writing: Writing[OwnerChange] = Writing(
         server,
         batch,
         lambda group: server.owners.write(group, clock and clock()),

@@ -38,7 +38,9 @@ def carry_out(
     batch = Batch(steps)
     yield from _save(server, batch, clock)
     known = yield from _claim(server, batch, clock, claimed)
-    writing = Writing[Change](server, batch, lambda group: server.write(group, clock and clock()))
+    writing: Writing[Change] = Writing(
+        server, batch, lambda group: server.write(group, clock and clock())
+    )
     pace = Pace()
     while places := batch.places:
         try:
