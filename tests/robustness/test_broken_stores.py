@@ -138,16 +138,18 @@ class Anything:
 
 
 async def test_what_a_failover_loses_is_modelled(tmp_path: Path) -> None:
-    """Such histories are legal, and would not be if nothing might be lost, nor if less might."""
-    lost = 0
-    for seed in range(2):
+    """Such histories are legal, and would not be if nothing might be lost, nor if less might; but
+    for one in which nobody saw what was lost."""
+    blamed = 0
+    for seed in range(12):
         store = FailsOver()
         path = tmp_path / f"{seed}.jsonl"
         history = await history_on(store, seed, path, losses=store.losses)
         assert history.is_legal, (history.illegal, history.strange)
         assert len(history.rollbacks) == 1
         if history.has_lost:
-            lost += 1
             late = [each._replace(since=each.at) for each in store.losses]
-            assert not judged(seed, history.calls, Counter(), late).is_legal
-    assert lost
+            blamed += not judged(seed, history.calls, Counter(), late).is_legal
+        if blamed == 2:
+            return
+    pytest.fail(f"{blamed} blamed of 12")

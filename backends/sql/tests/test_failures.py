@@ -370,8 +370,8 @@ class Stubborn:
         commits = statement in self._committing
         if self._commits or not commits:
             self._cursor.execute(statement, *arguments)  # type: ignore[arg-type]
-        if not commits:
-            return self._cursor
+        if not commits or (self._commits and statement != "COMMIT" and not self._cursor.rowcount):
+            return self._cursor  # by itself, it does nothing once its millisecond is over
         error = sqlite3.OperationalError("it is told to")
         error.sqlite_errorcode = self._code
         raise error
