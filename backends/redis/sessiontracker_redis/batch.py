@@ -35,7 +35,7 @@ class Batch:
         self.commands: list[Command] = []
         self.packed: list[bytes] = []
         self.expects = 0
-        """How many replies the server sends, of which those to a transaction are one."""
+        """How many replies the server sends: several to a transaction, one to all else."""
         self.failures: dict[int, Exception] = {}
         if len(operations) != 1:
             for indexes in gathered(operations) if gathers else each(operations):

@@ -31,7 +31,8 @@ def gathered(asked: Sequence[Asked]) -> list[list[int]]:
     An operation joins others, and so goes ahead, unless its slot was asked about behind them.
     """
     if type(asked[0]) is operations.Read and _are_alike(asked[0], asked):
-        return [list(range(len(asked)))[at : at + _MOST] for at in range(0, len(asked), _MOST)]
+        size = len(asked)
+        return [list(range(at, min(at + _MOST, size))) for at in range(0, size, _MOST)]
     commands: list[list[int]] = []
     alike: dict[Hashable, int] = {}  # the last command of each kind
     latest: dict[operations.Address, int] = {}  # about each slot, but the first command
