@@ -26,6 +26,7 @@ from .versions import check_columns, check_oldest, refuse_to_create, usable
 __all__ = ["MySQL"]
 
 _OLDEST_MARIADB, _OLDEST_MYSQL = (10, 6), (8, 0)
+_TO_OPEN = 5.0  # s, for which a table is waited for
 
 # Nothing is waited for within the server: what somebody has locked is left out, and asked for
 # again. MySQL would wait for a second at least.
@@ -269,20 +270,21 @@ class MySQL:
             raise refuse_to_create(tables, version)
         for step in range(version, newest):
             for ddl in tables.steps()[step]:
-                yield from self._define(str(ddl.compile(dialect=self._dialect)))
+                yield from self._insist(str(ddl.compile(dialect=self._dialect)))
             yield from self._note(step + 1)
         yield from self._check_columns()
 
-    def _define(self, statement: str) -> Talk[None]:
-        """The server itself may have a new table locked for a moment: then it is asked again."""
-        pace = Pace()
+    def _insist(self, statement: str) -> Talk[None]:
+        """The server itself, or another who begins, may have a new table locked for a moment: then
+        it is asked again."""
+        pace = Pace(_TO_OPEN)
         while True:
             try:
                 yield Query(statement)
             except ServerError as error:
                 if error.code in error_numbers.DONE_BY_ANOTHER:
                     return
-                if error.code != error_numbers.LOCKED or pace.is_over():
+                if not error_numbers.is_passing(error) or pace.is_over():
                     raise
             else:
                 return
@@ -312,7 +314,7 @@ class MySQL:
         return 0 if found is None and not complete else usable(self.tables, found)
 
     def _note(self, version: int) -> Talk[None]:
-        yield Query(
+        yield from self._insist(
             f"INSERT INTO {self._schema} (version, oldest) "
             f"VALUES ({version}, {self.tables.oldest}) ON DUPLICATE KEY UPDATE oldest = oldest"
         )

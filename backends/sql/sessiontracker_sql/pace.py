@@ -23,8 +23,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.0005, 0.02  # s
 class Pace:
     """Of one batch: when it has been tried enough, and what is rested in between."""
 
-    def __init__(self) -> None:
-        self._until = monotonic() + _PATIENCE
+    def __init__(self, patience: float = _PATIENCE) -> None:
+        """``patience``: for how long, in s."""
+        self._until = monotonic() + patience
         self._rounds = 0
         self._pause = 0.0
 

@@ -95,6 +95,10 @@ class _PostgreSQLConnection:
         self.prepares = False
         self._prepared: dict[str, Any] = {}
         self._heard: asyncio.Queue[str | None] = asyncio.Queue()
+        # Those timeouts are for who forgets a transaction: a busy loop may take longer than they.
+        self._begin = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0"
+        if driver.get_server_version().major >= 17:
+            self._begin += "; SET LOCAL transaction_timeout = 0"
 
     @property
     def is_usable(self) -> bool:
@@ -138,8 +142,15 @@ class _PostgreSQLConnection:
         if driver.is_in_transaction():
             statement = await driver.prepare(query.text, name="")
             return Answer(await statement.fetch(*query.arguments))
-        async with driver.transaction():
-            return await self._ask_a_pooler(query)
+        await driver.execute(self._begin)
+        try:
+            answer = await self._ask_a_pooler(query)
+        except Exception:
+            if not driver.is_closed():
+                await driver.execute("ROLLBACK")
+            raise
+        await driver.execute("COMMIT")
+        return answer
 
     async def listen(self, channel: str) -> None:
         heard = self._heard

@@ -107,6 +107,30 @@ def test_all_count_beside_a_transaction_that_is_left_open(
     count_among(url, prefix, trouble)
 
 
+@pytest.mark.parametrize(
+    ("own", "settings"),
+    [
+        (
+            "postgresql",
+            {"idle_in_transaction_session_timeout": "'1ms'", "transaction_timeout": "'5ms'"},
+        )
+    ],
+    ids=["postgresql"],
+    indirect=["own"],
+)
+async def test_connections_are_made_by_a_busy_loop(own: Server, url: str, prefix: str) -> None:
+    async def keep_busy() -> None:
+        while True:
+            sleep(0.01)  # noqa: ASYNC251 - the loop is blocked
+            await asyncio.sleep(0)
+
+    busy = asyncio.create_task(keep_busy())
+    for _ in range(3):
+        async with AsyncSessionTracker(backend="sql", url=url, table_prefix=prefix) as tracker:
+            await tracker.start(Tally())
+    busy.cancel()
+
+
 @of_each
 def test_nothing_is_cut_short(open_backend: OpenBackend, admin: Admin) -> None:
     backend = open_backend()

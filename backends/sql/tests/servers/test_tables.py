@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from time import sleep
 from typing import Any
 
 import pytest
@@ -98,6 +99,22 @@ def test_many_who_begin_at_once_create_them_once(
     assert admin.execute(f"SELECT version, oldest FROM {prefix}schema") == [(1, 1)]
     for backend in backends:
         use(backend, address)
+
+
+def test_who_opens_waits_for_another_who_does(
+    url: str, admin: Admin, prefix: str, open_backend: OpenBackend, address: kinds.Address,
+    thread: ThreadPoolExecutor,
+) -> None:  # fmt: skip
+    for statement in statements(ddl(BackendOptions("ledger", url, {"table_prefix": prefix}))):
+        admin.execute(statement)
+    admin.execute(f"DELETE FROM {prefix}schema")
+    admin.execute("BEGIN")
+    admin.execute(f"INSERT INTO {prefix}schema (version, oldest) VALUES (1, 1)")
+    opening = thread.submit(open_backend)
+    sleep(1.0)
+    admin.execute("ROLLBACK")
+    use(opening.result(), address)
+    assert admin.execute(f"SELECT version, oldest FROM {prefix}schema") == [(1, 1)]
 
 
 @pytest.fixture
