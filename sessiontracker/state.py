@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from .operations import FOREVER, Meta, Shared
 
 __all__ = [
+    "ALIVE",
+    "CLAIM",
     "EMPTY",
     "FREE",
     "NOTHING",
@@ -39,8 +41,8 @@ __all__ = [
 REMEMBERED = 60_000
 """How long, in ms, a key without a session remembers the last thing done to it."""
 
-_ALIVE = 2.0  # a waiter is alive for so many of its intervals after its last look
-_CLAIM = 1.5  # and its claim lasts so many of them: time enough for the living to look again
+ALIVE = 2.0  # a waiter is alive for so many of its intervals after its last look
+CLAIM = 1.5  # and its claim lasts so many of them: time enough for the living to look again
 
 
 class Record(Struct, frozen=True, array_like=True, gc=False):
@@ -239,12 +241,12 @@ def put(slot: Slot, name: str, key: Key, ms: int) -> Slot:
 
 def is_alive(waiter: Waiter, ms: int) -> bool:
     """Whether ``waiter`` has looked lately enough to be given the lock."""
-    return ms < waiter.seen + _ALIVE * waiter.every
+    return ms < waiter.seen + ALIVE * waiter.every
 
 
 def _claim(waiter: Waiter) -> int:
     """For how long, in ms, the lock is kept free for ``waiter``."""
-    return int(_CLAIM * waiter.every)
+    return int(CLAIM * waiter.every)
 
 
 def hand_over(lock: Lock, ms: int) -> Lock:

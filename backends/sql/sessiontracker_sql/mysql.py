@@ -18,7 +18,7 @@ from .optimistic import Change, Place, Row, read_row
 from .pace import Pace
 from .packing import Packing
 from .rows import ALL, COLUMNS, DUE, changed, columns_of, values_of
-from .saving import MySQLSaving
+from .saving import MySQLSaving, is_simple
 from .schema import Tables
 from .talk import Answer, Query, ServerError, Talk
 from .versions import check_columns, check_oldest, refuse_to_create, usable
@@ -132,22 +132,31 @@ class MySQL:
                 found[place] = read_row("", (), None, clock)
         return found
 
+    can_save = staticmethod(is_simple)
+
     def save(
         self, writes: Sequence[operations.Write], now: int | None
-    ) -> Talk[dict[int, operations.Outcome]]:
+    ) -> Talk[tuple[dict[int, operations.Outcome], list[int]]]:
         clock = ms("SYSDATE(6)") if now is None else str(now // 1000)
         if len(writes) > 1:
             writes = [write for write in writes if self._saving.holds(write)]
         statements = self._saving.statements(writes, clock, self.tables.newest) if writes else []
         if not writes or self._is_too_large(statements):
-            return {}
+            return {}, []
         answer = yield from self._in_transaction(statements)
-        return self._saving.outcomes(answer.rows)
+        return self._saving.outcomes(answer.rows), []
 
     def claim(
         self, place: Place, acquire: operations.Acquire, now: int | None
     ) -> Talk[Mapping[Place, Row | str]]:
         """No UPDATE says what it left, here: it would be no quicker than to read it first."""
+        yield from ()
+        return {}
+
+    def release(
+        self, releases: Mapping[Place, operations.Release], now: int | None
+    ) -> Talk[Mapping[int, int]]:
+        """As with a claim."""
         yield from ()
         return {}
 

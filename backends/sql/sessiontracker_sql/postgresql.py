@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql
 
-from sessiontracker.backend import BackendError, new_id, operations, state
+from sessiontracker.backend import Asked, BackendError, operations, state
 
 from . import sqlstates
 from .given import LIMITS_WAITING, arguments, quoted, rows_given, type_of
 from .optimistic import Change, Place, Row, read_row
+from .postgresql_locks import PostgreSQLLocks, notified
 from .postgresql_owners import PostgreSQLOwners
 from .rows import (
     ACTIVE,
@@ -30,7 +31,7 @@ from .rows import (
     columns_of,
     values_of,
 )
-from .saving import PostgreSQLSaving
+from .saving import PostgreSQLSaving, is_held, is_simple
 from .schema import Tables
 from .talk import Query, ServerError, Talk
 from .versions import check_columns, check_oldest, refuse_to_create, usable
@@ -89,11 +90,13 @@ class PostgreSQL:
         name = f"{tables.keys.fullname}_wake".encode()
         self.channel = name[-_LONGEST_NAME:].decode(errors="ignore")
         oldest = f"(SELECT oldest FROM {self._schema} ORDER BY version DESC LIMIT 1)"
-        self._saving = PostgreSQLSaving(self._keys, _ms("clock_timestamp()"), oldest)
+        us, ms = _us("clock_timestamp()"), _ms("clock_timestamp()")
+        self._locks = PostgreSQLLocks(self._keys, us, ms, oldest, self.channel)
+        self._saving = PostgreSQLSaving(self._keys, ms, oldest, self.channel)
         # `now()` is when the transaction began, before its snapshot was taken.
         self._clock = (
             f"SELECT coalesce($1::bigint, {_us('now()')}) AS before, "
-            f"coalesce($1::bigint, {_us('clock_timestamp()')}) AS after, "
+            f"coalesce($1::bigint, {us}) AS after, "
             f"{oldest} AS oldest"
         )
         self.owners = PostgreSQLOwners(
@@ -101,7 +104,7 @@ class PostgreSQL:
             self._keys,
             quote(tables.owners),
             self._clock,
-            _ms("clock_timestamp()"),
+            ms,
             self.channel,
         )
         bare = [
@@ -112,7 +115,6 @@ class PostgreSQL:
         ]
         self._load = {alone: self._loading(COLUMNS, alone=alone) for alone in (False, True)}
         self._load_bare = {alone: self._loading(bare, alone=alone) for alone in (False, True)}
-        self._claim = self._claiming(oldest)
         self._writes: dict[_Shape, str] = {}
         self._page = (
             f"SELECT {_us('now()')}, type, scope, key, {', '.join(COLUMNS)} FROM {self._keys} "
@@ -190,51 +192,30 @@ class PostgreSQL:
             f"FROM clock c CROSS JOIN ({given}) g LEFT JOIN {self._keys} k ON {_HERE}"
         )
 
+    def can_save(self, operation: Asked) -> bool:
+        return is_simple(operation) or is_held(operation)
+
     def save(
         self, writes: Sequence[operations.Write], now: int | None
-    ) -> Talk[dict[int, operations.Outcome]]:
+    ) -> Talk[tuple[dict[int, operations.Outcome], list[int]]]:
         return self._saving.save(writes, now, self.tables.newest)
 
     def claim(
         self, place: Place, acquire: operations.Acquire, now: int | None
     ) -> Talk[Mapping[Place, Row | str]]:
-        holder = acquire.holder.encode()
-        given = (acquire.ticket, new_id(), acquire.lease, holder, acquire.keep, self.tables.newest)
-        with_session = acquire.read or acquire.start is not None
-        answer = yield Query(self._claim, (now, *place, *given, with_session))
         found: dict[Place, Row | str] = {}
-        for after, revision, *values in answer.rows:
+        rows = yield from self._locks.claim(place, acquire, now, self.tables.newest)
+        for after, revision, *values in rows:
             try:
                 found[place] = read_row(place[2].decode(), values, revision, (after, after))
             except ValueError as error:
                 found[place] = str(error)
         return found
 
-    def _claiming(self, oldest: str) -> str:
-        token = "greatest(k.lock_token + 1, g.now)"
-        sets = {
-            "revision": "$6::bigint",
-            "lease_token": token,
-            "lease_until": "g.now / 1000 + $7::bigint",
-            "lease_holder": "$8::bytea",
-            "lock_token": token,
-            "lock_kept": "g.now / 1000 + $7::bigint + $9::bigint",
-        }
-        return (
-            f"WITH locked AS MATERIALIZED (SELECT k.ctid AS place FROM {self._keys} k "
-            "WHERE k.type = $2::bytea AND k.scope = $3::bytea AND k.key = $4::bytea "
-            "AND k.lease_ticket = $5::bigint AND k.lease_token = 0 AND k.lock_token IS NOT NULL "
-            f"AND k.lock_released <> $5::bigint AND {oldest} <= $10::bigint "
-            "FOR UPDATE SKIP LOCKED), "
-            # The clock after it was locked
-            f"timed AS MATERIALIZED (SELECT place, coalesce($1::bigint, {_us('clock_timestamp()')})"
-            f" AS now FROM locked) UPDATE {self._keys} k "
-            f"SET {', '.join(f'{name} = {value}' for name, value in sets.items())} "
-            "FROM timed g WHERE k.ctid = g.place AND g.now / 1000 < k.lease_until "
-            # Without the session that is asked for, the claim is given up, and not taken
-            "AND (NOT $11::boolean OR g.now / 1000 < k.active_expires) "
-            f"RETURNING g.now, k.revision, {', '.join(f'k.{name}' for name in COLUMNS)}"
-        )
+    def release(
+        self, releases: Mapping[Place, operations.Release], now: int | None
+    ) -> Talk[Mapping[int, int]]:
+        return self._locks.release(releases, now, self.tables.newest)
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
         shape = _shape_of(changes)
@@ -291,8 +272,7 @@ class PostgreSQL:
         done = " UNION ALL ".join(f"SELECT revision FROM {name}" for name in list(parts)[2:])
         if shape.wakes:
             done = (
-                "SELECT g.revision, CASE WHEN g.wake <> 0 "
-                f"THEN pg_notify({quoted(self.channel)}, g.wake::text)::text END "
+                f"SELECT g.revision, {notified(self.channel, 'g.wake')} "
                 f"FROM ({done}) d JOIN given g ON g.revision = d.revision"
             )
         return f"WITH {', '.join(texts)} {done}"

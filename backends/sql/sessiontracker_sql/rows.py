@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from sessiontracker.backend import operations, shown, state
+
+from .queues import decode_queue, encode_queue
 
 __all__ = [
     "ACTIVE",
@@ -68,9 +68,6 @@ def columns_of(groups: int) -> tuple[str, ...]:
 COLUMNS = columns_of(ALL)
 """All but the primary key."""
 
-_encode_queue = msgspec.msgpack.Encoder().encode
-_decode_queue = msgspec.msgpack.Decoder(tuple[state.Waiter, ...]).decode
-
 
 # A row read ------------------------------------------------------------------
 
@@ -78,7 +75,7 @@ _decode_queue = msgspec.msgpack.Decoder(tuple[state.Waiter, ...]).decode
 def decode(row: Sequence[Any]) -> tuple[state.Key, int]:
     """The key that ``row`` (all of `COLUMNS`) holds, and when it is due.
 
-    Raises: ValueError (msgspec's errors are some) for a row that is none of ours.
+    Raises: ValueError for a row that is none of ours.
     """
     (
         payload, version, write, updated, life, owner, started, idle, ends, slid, expires,
@@ -116,20 +113,13 @@ def decode(row: Sequence[Any]) -> tuple[state.Key, int]:
             _check(holder, holder, ticket, lease_token, until)
             lease = Lease(ticket, lease_token, until, holder.decode())
         _check(b"", b"", token, kept, released)
-        lock = Lock(lease, () if queue is None else _queue(queue), token, kept, released)
+        lock = Lock(lease, decode_queue(queue), token, kept, released)
     elif ticket is not None or queue is not None:
         raise ValueError("there is a lease or a queue, and no lock")
     if deed_id is not None:
         _check(b"", b"", deed_id, deed_time)
         deed = Deed(deed_id, deed_time)
     return Key(active, finished, lock, deed), due
-
-
-def _queue(text: bytes) -> tuple[state.Waiter, ...]:
-    try:
-        return _decode_queue(text)
-    except RecursionError:
-        raise ValueError("the queue is nested too deeply") from None
 
 
 def _check(first: Any, second: Any, *numbers: Any) -> None:
@@ -226,7 +216,7 @@ def _lock(lock: state.Lock | None, groups: int) -> list[Any]:
             else (lease.ticket, lease.token, lease.until, lease.holder.encode())
         )
     if groups & QUEUE:
-        values.append(None if lock is None or not lock.queue else _encode_queue(lock.queue))
+        values.append(None if lock is None else encode_queue(lock.queue))
     if groups & LOCK:
         values += _NULLS[LOCK] if lock is None else (lock.token, lock.kept, lock.released)
     return values

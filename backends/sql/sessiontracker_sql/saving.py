@@ -18,10 +18,11 @@ from .literals import KEY, any_of, literal
 from .mysql_locked import Locked
 from .optimistic import place_of
 from .packing import Packing
+from .postgresql_locks import HANDED_OVER, can_be_handed_over, notified, with_next
 from .schema import Tables
 from .talk import Query, Talk
 
-__all__ = ["MySQLSaving", "PostgreSQLSaving", "is_simple"]
+__all__ = ["MySQLSaving", "PostgreSQLSaving", "is_held", "is_simple"]
 
 _META = (
     "life", "version", "write", "owner", "started", "updated", "slid", "idle", "ends", "expires",
@@ -31,6 +32,8 @@ _GIVEN = {
     "type": "bytea", "scope": "bytea", "key": "bytea", "life": "bigint", "version": "bigint",
     "write": "bigint", "id": "bigint", "revision": "bigint", "payload": "bytea",
 }  # fmt: skip
+_HELD = {**_GIVEN, "ticket": "bigint", "token": "bigint", "lets_go": "boolean"}
+_SIZE = len(_META)
 _NOW = "@sessiontracker_now"
 _MOST_BYTES = 32_768
 
@@ -46,47 +49,99 @@ def is_simple(operation: Asked) -> TypeGuard[operations.Write]:
     )
 
 
+def is_held(operation: Asked) -> TypeGuard[operations.Write]:
+    """Whether ``operation`` is as simple, but that its lock is held, and perhaps let go."""
+    return (
+        type(operation) is operations.Write
+        and operation.lock is not None
+        and not operation.lock.elsewhere
+        and not operation.since
+        and not operation.address.scope
+    )
+
+
 class PostgreSQLSaving:
     """One statement. ``ms`` is the clock, in ms; ``oldest`` what says who may use the tables."""
 
-    def __init__(self, keys: str, ms: str, oldest: str) -> None:
+    def __init__(self, keys: str, ms: str, oldest: str, channel: str) -> None:
+        self._channel = channel
         self._texts = {
-            alone: self._saving(keys, ms, oldest, rows_given(_GIVEN, 3, alone=alone))
+            (held, alone): self._saving(keys, ms, oldest, alone=alone, held=held)
+            for held in (False, True)
             for alone in (False, True)
         }
 
-    def _saving(self, keys: str, ms: str, oldest: str, given: str) -> str:
+    def _saving(self, keys: str, ms: str, oldest: str, *, alone: bool, held: bool) -> str:
+        given = rows_given(_HELD if held else _GIVEN, 3, alone=alone)
         metas = ", ".join(f"k.active_{name}" for name in _META)
         expires = (
             "CASE WHEN k.active_idle = 0 THEN k.active_ends "
             "ELSE least(g.now + k.active_idle, k.active_ends) END"
         )
-        return (
-            f"WITH locked AS MATERIALIZED (SELECT k.ctid AS place, g.id, g.revision, g.payload "
-            f"FROM ({given}) g JOIN {keys} k "
-            "ON k.type = g.type AND k.scope = g.scope AND k.key = g.key "
-            "WHERE k.active_life = g.life AND k.active_version = g.version "
-            "AND k.active_write = g.write AND k.lease_ticket IS NULL AND k.active_owner = '' "
-            f"AND num_nulls({metas}, k.active_payload) = 0 "
-            f"AND {oldest} <= $2::bigint FOR UPDATE OF k SKIP LOCKED), "
+        sets = {
+            "revision": "g.revision",
+            "active_payload": "g.payload",
+            "active_version": "k.active_version + 1",
+            "active_write": "g.id",
+            "active_updated": "g.now",
+            "active_slid": "g.now",
+            "active_expires": expires,
+            "due": f"least(k.due, {expires})",
+            "deed_id": "g.id",
+            "deed_time": "greatest(g.now, k.deed_time)",
+        }
+        free, ready, woken, rows = "k.lease_ticket IS NULL", "g.now < k.active_expires", "", "timed"
+        if held:
+            free = (
+                "CASE WHEN g.ticket IS NULL THEN k.lease_ticket IS NULL "
+                "ELSE k.lease_ticket = g.ticket AND k.lease_token = g.token "
+                "AND k.lock_token IS NOT NULL END"
+            )
+            ready += (
+                " AND (g.ticket IS NULL OR g.now < k.lease_until) "
+                f"AND (NOT g.lets_go OR {can_be_handed_over})"
+            )
+            sets |= {
+                name: f"CASE WHEN g.lets_go THEN {new} ELSE k.{name} END"
+                for name, new in HANDED_OVER.items()
+            }
+            claimed = "CASE WHEN g.lets_go THEN k.lease_ticket END"
+            woken = f", {claimed}, {notified(self._channel, claimed)}"
+            rows = "following"
+        parts = {
+            "locked": (
+                f"SELECT k.ctid AS place, g.*{', k.queue' * held} FROM ({given}) g "
+                f"JOIN {keys} k ON k.type = g.type AND k.scope = g.scope AND k.key = g.key "
+                "WHERE k.active_life = g.life AND k.active_version = g.version "
+                f"AND k.active_write = g.write AND {free} AND k.active_owner = '' "
+                f"AND num_nulls({metas}, k.active_payload) = 0 "
+                f"AND {oldest} <= $2::bigint FOR UPDATE OF k SKIP LOCKED"
+            ),
             # The clock once for each row, after it was locked
-            f"timed AS MATERIALIZED (SELECT *, coalesce($1::bigint / 1000, {ms}) AS now "
-            "FROM locked) "
-            f"UPDATE {keys} k SET revision = g.revision, active_payload = g.payload, "
-            "active_version = k.active_version + 1, active_write = g.id, active_updated = g.now, "
-            f"active_slid = g.now, active_expires = {expires}, due = least(k.due, {expires}), "
-            "deed_id = g.id, deed_time = greatest(g.now, k.deed_time) "
-            "FROM timed g WHERE k.ctid = g.place AND g.now < k.active_expires "
-            f"RETURNING {metas}"
+            "timed": f"SELECT *, coalesce($1::bigint / 1000, {ms}) AS now FROM locked",
+            "following": with_next("timed"),
+        }
+        texts = [
+            f"{name} AS MATERIALIZED ({text})"
+            for name, text in parts.items()
+            if held or name != "following"
+        ]
+        return (
+            f"WITH {', '.join(texts)} UPDATE {keys} k "
+            f"SET {', '.join(f'{name} = {new}' for name, new in sets.items())} "
+            f"FROM {rows} g WHERE k.ctid = g.place AND {ready} RETURNING {metas}{woken}"
         )
 
     def save(
         self, writes: Sequence[operations.Write], now: int | None, newest: int
-    ) -> Talk[dict[int, operations.Outcome]]:
-        """The outcomes of those that are done, by their ids; the others are as they were."""
-        given = arguments(list(map(_given, writes)))
-        answer = yield Query(self._texts[len(writes) == 1], (now, newest, *given))
-        return _saved(answer.rows)
+    ) -> Talk[tuple[dict[int, operations.Outcome], list[int]]]:
+        """The outcomes of those that are done, by their ids, and whom that gave claims; the others
+        are as they were."""
+        held = any(write.lock is not None for write in writes)
+        given = arguments(list(map(_given_held if held else _given, writes)))
+        answer = yield Query(self._texts[held, len(writes) == 1], (now, newest, *given))
+        woken = [row[_SIZE] for row in answer.rows] if held else []
+        return _saved(answer.rows), list(filter(None, woken))
 
 
 class MySQLSaving:
@@ -160,7 +215,8 @@ class MySQLSaving:
 
 def _saved(rows: Sequence[Sequence[Any]]) -> dict[int, operations.Outcome]:
     saved: dict[int, operations.Outcome] = {}
-    for life, version, write, owner, started, updated, slid, idle, ends, expires in rows:
+    for row in rows:
+        life, version, write, owner, started, updated, slid, idle, ends, expires = row[:_SIZE]
         meta = operations.Meta(
             life, version, write, owner.decode(), started, updated, slid, idle, ends, expires
         )
@@ -174,3 +230,10 @@ def _given(write: operations.Write) -> tuple[bytes | int, ...]:
         *place_of(write.address), stamp.life, stamp.version, stamp.write, write.id, new_id(),
         write.payload,
     )  # fmt: skip
+
+
+def _given_held(write: operations.Write) -> tuple[bytes | int | None, ...]:
+    lock = write.lock
+    if lock is None:
+        return (*_given(write), None, None, False)
+    return (*_given(write), lock.ticket, lock.token, write.release)

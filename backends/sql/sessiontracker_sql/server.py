@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from sessiontracker.backend import operations
+from sessiontracker.backend import Asked, operations
 
 from .optimistic import Change, Place, Row
 from .owners import OwnerChange, OwnerPlace, OwnerRows
@@ -74,11 +74,22 @@ class Server(Protocol):
         """What stands at ``places``, from one snapshot; a text says why it is none of ours."""
         ...
 
+    def can_save(self, operation: Asked) -> bool:
+        """Whether it may be done without reading what is there first."""
+        ...
+
     def save(
         self, writes: Sequence[operations.Write], now: int | None
-    ) -> Talk[dict[int, operations.Outcome]]:
-        """The outcomes, by their ids, of those of ``writes`` that can be done without reading
-        what is there first; the others are as they were."""
+    ) -> Talk[tuple[dict[int, operations.Outcome], list[int]]]:
+        """The outcomes, by their ids, of those of ``writes`` (which it can save) that were done,
+        and whom that gave claims; the others are as they were."""
+        ...
+
+    def release(
+        self, releases: Mapping[Place, operations.Release], now: int | None
+    ) -> Talk[Mapping[int, int]]:
+        """Who of ``releases`` has let its lock go, by their tickets, and whom that gave a claim, or
+        0; of the others nothing was done."""
         ...
 
     def claim(

@@ -9,7 +9,6 @@ from sessiontracker.backend import operations
 
 from .optimistic import Batch, Change, Place, Row
 from .pace import BUSY, Pace
-from .saving import is_simple
 from .server import Server
 from .talk import LostError, ServerError, Talk
 from .writing import MOST_BYTES, Writing, outcome_of
@@ -36,7 +35,9 @@ def carry_out(
     """The outcomes of ``steps``, each succeeding or failing alone. ``claimed`` are the tickets
     that are said to have been given a claim."""
     batch = Batch(steps)
-    yield from _save(server, batch, clock)
+    wakes: list[int] = []
+    yield from _save(server, batch, clock, wakes)
+    yield from _release(server, batch, clock, wakes)
     known = yield from _claim(server, batch, clock, claimed)
     writing: Writing[Change] = Writing(
         server, batch, lambda group: server.write(group, clock and clock())
@@ -58,25 +59,49 @@ def carry_out(
             batch.give_up(batch.places, operations.Unavailable(BUSY))
         else:
             yield from pace.rest()
-    return Done([outcome for outcome in batch.outcomes if outcome is not None], writing.wakes)
+    return Done(
+        [outcome for outcome in batch.outcomes if outcome is not None], wakes + writing.wakes
+    )
 
 
-def _save(server: Server, batch: Batch, clock: Clock) -> Talk[None]:
+def _save(server: Server, batch: Batch, clock: Clock, wakes: list[int]) -> Talk[None]:
     """Have the simplest steps done first, as far as they are as simple as they look."""
-    writes = dict(_as_much_as_fits(batch.alone(is_simple)))
+    writes = dict(_as_much_as_fits(batch.alone(server.can_save)))
     if not writes:
         return
     try:
-        saved = yield from server.save(list(writes.values()), clock and clock())
+        saved, woken = yield from server.save(list(writes.values()), clock and clock())
     except LostError as error:
         batch.give_up(writes, operations.NoAnswer(str(error)))
         batch.give_up(batch.places, operations.Unavailable(str(error)))
     except ServerError:
         return  # nothing was done: it is tried the long way, which says what is wrong
     else:
+        wakes += woken
         for place, write in writes.items():
             if write.id in saved:
                 batch.give_up([place], saved[write.id])
+
+
+def _release(server: Server, batch: Batch, clock: Clock, wakes: list[int]) -> Talk[None]:
+    """Have locks let go, where that is all that is asked."""
+    releases = batch.alone(_lets_go)
+    if not releases or len(releases) < len(batch.places):
+        return
+    try:
+        released = yield from server.release(releases, clock and clock())
+    except LostError as error:
+        batch.give_up(releases, operations.NoAnswer(str(error)))
+    except ServerError:
+        return  # nothing was done: it is tried the long way, which says what is wrong
+    else:
+        wakes += filter(None, released.values())
+        done = [place for place, each in releases.items() if each.ticket in released]
+        batch.give_up(done, operations.Released())
+
+
+def _lets_go(operation: operations.Operation) -> bool:
+    return type(operation) is operations.Release and not operation.since
 
 
 def _claim(

@@ -99,15 +99,15 @@ def test_an_impossible_value_is_told(column: str, value: object) -> None:
     assert len(str(raised.value)) < 200
 
 
-# One thing more than a waiter has, in which there is no end of things.
-DEEP = b"\x91\x95\x07\xa1w\x01\x02" + b"\x91" * 100_000 + b"\xc0"
+GARBAGE = [b"", b"\xff\xff", b"\xff" * 28, b"\x00" * 27 + b"\x01", b"\x00" * 29, "text"]
+NO_TEXT = b"\x00" * 27 + b"\x01\xff"
 
 
-@pytest.mark.parametrize("queue", [b"", b"\xff\xff", b"\x91\x01", "text", DEEP])
+@pytest.mark.parametrize("queue", [*GARBAGE, NO_TEXT])
 def test_a_queue_of_garbage_is_told(queue: object) -> None:
     row = dict(zip(rows.COLUMNS, row_of(FULL), strict=True))
     row["queue"] = queue
-    with pytest.raises(ValueError, match=r"column|MessagePack|truncated|Expected|nested"):
+    with pytest.raises(ValueError, match=r"column|utf-8"):
         rows.decode(list(row.values()))
 
 

@@ -1,0 +1,138 @@
+"""PostgreSQL: a lock that is let go, or a claim that is taken, in one round trip.
+
+Where a row bears out what is said of it, the server decides and writes, as `machine.apply`
+would; wherever it does not, the row is read and the machine says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sessiontracker.backend import new_id, operations, state
+
+from .given import arguments, quoted, rows_given
+from .optimistic import Place
+from .queues import HOLDER_AT
+from .rows import COLUMNS
+from .talk import Query, Talk
+
+__all__ = ["HANDED_OVER", "PostgreSQLLocks", "can_be_handed_over", "notified", "with_next"]
+
+_RELEASED = {
+    "type": "bytea", "scope": "bytea", "key": "bytea", "ticket": "bigint", "life": "bigint",
+    "revision": "bigint",
+}  # fmt: skip
+
+
+def _number(at: int, size: int = 8) -> str:
+    """The number at byte ``at`` of a queue."""
+    digits = f"encode(substring(queue FROM {at + 1} FOR {size}), 'hex')"
+    return f"('x' || {digits})::bit({8 * size})::{'bigint' if size == 8 else 'integer'}"
+
+
+def with_next(rows: str) -> str:
+    """A query for the ``rows``, which have a ``queue``, with the first that waits there."""
+    return (
+        f"SELECT *, {_number(0)} AS next, {_number(8)} AS seen, {_number(16)} AS every, "
+        f"{_number(24, 4)} AS size FROM {rows}"
+    )
+
+
+can_be_handed_over = (
+    f"(g.queue IS NULL OR g.size BETWEEN 0 AND length(g.queue) - {HOLDER_AT} "
+    f"AND g.now < g.seen + {state.ALIVE} * g.every)"
+)
+"""Whether nobody waits, or the first who does is alive, for ``g`` at ``g.now``, in ms."""
+
+HANDED_OVER = {
+    "lease_ticket": "g.next",
+    "lease_token": "CASE WHEN g.next IS NOT NULL THEN 0 END",
+    "lease_until": f"g.now + floor({state.CLAIM} * g.every)::bigint",
+    "lease_holder": f"substring(g.queue FROM {HOLDER_AT + 1} FOR g.size)",
+    "queue": f"nullif(substring(g.queue FROM {HOLDER_AT + 1} + g.size), ''::bytea)",
+    "lock_released": "g.ticket",
+}
+"""What columns are set to as `state.hand_over` has it, when ``g.ticket`` lets go."""
+
+
+def notified(channel: str, ticket: str) -> str:
+    """A column that tells ``ticket``, if it is not null, that it has a claim."""
+    said = f"pg_notify({quoted(channel)}, {ticket}::text)::text"
+    return f"CASE WHEN {ticket} IS NOT NULL THEN {said} END"
+
+
+class PostgreSQLLocks:
+    """``us`` and ``ms`` are the clock; ``oldest`` is what says who may use the tables."""
+
+    def __init__(self, keys: str, us: str, ms: str, oldest: str, channel: str) -> None:
+        self._claim = _claiming(keys, us, oldest)
+        self._release = {
+            alone: _releasing(keys, ms, oldest, channel, rows_given(_RELEASED, 3, alone=alone))
+            for alone in (False, True)
+        }
+
+    def release(
+        self, releases: Mapping[Place, operations.Release], now: int | None, newest: int
+    ) -> Talk[Mapping[int, int]]:
+        """Who of ``releases`` has let go, and whom that gave a claim, or 0."""
+        given = [
+            (*place, each.ticket, each.life, new_id()) for place, each in sorted(releases.items())
+        ]
+        answer = yield Query(self._release[len(given) == 1], (now, newest, *arguments(given)))
+        return {ticket: woken or 0 for ticket, woken, _ in answer.rows}
+
+    def claim(
+        self, place: Place, acquire: operations.Acquire, now: int | None, newest: int
+    ) -> Talk[Sequence[Sequence[Any]]]:
+        """The clock, the revision and the columns of the row whose claim was taken."""
+        holder = acquire.holder.encode()
+        given = (acquire.ticket, new_id(), acquire.lease, holder, acquire.keep, newest)
+        with_session = acquire.read or acquire.start is not None
+        answer = yield Query(self._claim, (now, *place, *given, with_session))
+        return answer.rows
+
+
+def _releasing(keys: str, ms: str, oldest: str, channel: str, given: str) -> str:
+    sets = {"revision": "g.revision"} | HANDED_OVER
+    return (
+        "WITH locked AS MATERIALIZED ("
+        f"SELECT k.ctid AS place, k.queue, g.ticket, g.life, g.revision FROM ({given}) g "
+        f"JOIN {keys} k ON k.type = g.type AND k.scope = g.scope AND k.key = g.key "
+        "WHERE k.lease_ticket = g.ticket AND k.lease_token > 0 AND k.lock_token IS NOT NULL "
+        f"AND {oldest} <= $2::bigint FOR UPDATE OF k SKIP LOCKED), "
+        # The clock once for each row, after it was locked
+        f"timed AS MATERIALIZED (SELECT *, coalesce($1::bigint / 1000, {ms}) AS now "
+        f"FROM locked), following AS MATERIALIZED ({with_next('timed')}) "
+        f"UPDATE {keys} k SET {', '.join(f'{name} = {value}' for name, value in sets.items())} "
+        "FROM following g WHERE k.ctid = g.place AND g.now < k.lease_until "
+        "AND (g.life = 0 OR k.active_life = g.life AND g.now < k.active_expires) "
+        f"AND {can_be_handed_over} "
+        f"RETURNING g.ticket, k.lease_ticket, {notified(channel, 'k.lease_ticket')}"
+    )
+
+
+def _claiming(keys: str, us: str, oldest: str) -> str:
+    token = "greatest(k.lock_token + 1, g.now)"
+    sets = {
+        "revision": "$6::bigint",
+        "lease_token": token,
+        "lease_until": "g.now / 1000 + $7::bigint",
+        "lease_holder": "$8::bytea",
+        "lock_token": token,
+        "lock_kept": "g.now / 1000 + $7::bigint + $9::bigint",
+    }
+    return (
+        f"WITH locked AS MATERIALIZED (SELECT k.ctid AS place FROM {keys} k "
+        "WHERE k.type = $2::bytea AND k.scope = $3::bytea AND k.key = $4::bytea "
+        "AND k.lease_ticket = $5::bigint AND k.lease_token = 0 AND k.lock_token IS NOT NULL "
+        f"AND k.lock_released <> $5::bigint AND {oldest} <= $10::bigint "
+        "FOR UPDATE SKIP LOCKED), "
+        # The clock after it was locked
+        f"timed AS MATERIALIZED (SELECT place, coalesce($1::bigint, {us}) AS now FROM locked) "
+        f"UPDATE {keys} k SET {', '.join(f'{name} = {value}' for name, value in sets.items())} "
+        "FROM timed g WHERE k.ctid = g.place AND g.now / 1000 < k.lease_until "
+        # Without the session that is asked for, the claim is given up, and not taken
+        "AND (NOT $11::boolean OR g.now / 1000 < k.active_expires) "
+        f"RETURNING g.now, k.revision, {', '.join(f'k.{name}' for name in COLUMNS)}"
+    )
