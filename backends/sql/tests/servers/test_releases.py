@@ -9,10 +9,11 @@ import pytest
 
 from sessiontracker.backend import operations as kinds
 from sessiontracker_sql._sync.backend import ServerBackend
+from sessiontracker_sql.mysql import MySQL
 from sessiontracker_sql.talk import Query
 from tests.conditions import eventually
 
-from .conftest import POSTGRESQL, Admin
+from .conftest import POSTGRESQL, Admin, OpenBackend
 
 HOLDER, WAITER, NEXT, LAST = 7, 8, 9, 10
 
@@ -196,3 +197,38 @@ def test_a_queue_that_is_none_is_told(
 ) -> None:
     stranger.execute(f"UPDATE {prefix}keys SET queue = decode('{queue}', 'hex')")
     assert isinstance(one(held.backend, let_go(held, way)), kinds.Broken)
+
+
+NOW = 2_000_000_000_000_000
+
+
+@pytest.mark.parametrize("url", POSTGRESQL, indirect=True)
+@pytest.mark.parametrize("looks", [(), (1_000,), (1_001, 3, 70_000), (5, 1_000)], ids=str)
+@pytest.mark.parametrize("after", [0, 1_999, 2_001], ids="{} ms".format)
+@WAYS
+def test_the_server_leaves_what_the_machine_would(
+    open_backend: OpenBackend, stranger: Admin, prefix: str, monkeypatch: pytest.MonkeyPatch,
+    way: str, looks: tuple[int, ...], after: int,
+) -> None:  # fmt: skip
+    left: list[Any] = []
+    for by_machine in (False, True):
+        now = NOW
+        backend = open_backend(clock=lambda: now)  # noqa: B023
+        if by_machine:
+            monkeypatch.setattr(type(backend._server), "can_save", lambda *_: False)
+            monkeypatch.setattr(type(backend._server), "release", MySQL.release)
+        held = Held(backend, kinds.Address("checkout", "", "korder-42"))
+        for ticket, look_every in enumerate(looks, WAITER):
+            held.queue(ticket, look_every=look_every)
+        now += 1_000 * after + 999
+        outcome = one(backend, let_go(held, way))
+        rows = stranger.execute(f"SELECT * FROM {prefix}keys")
+        names = [row[0] for row in stranger.execute(
+            "SELECT column_name FROM information_schema.columns "
+            f"WHERE table_name = '{prefix}keys' ORDER BY ordinal_position"
+        )]  # fmt: skip
+        [row] = [dict(zip(names, row, strict=True)) for row in rows]
+        del row["revision"]
+        left.append((outcome, row))
+        stranger.execute(f"DELETE FROM {prefix}keys")
+    assert left[0] == left[1]
