@@ -90,8 +90,10 @@ class PostgreSQLSaving:
             "deed_id": "g.id",
             "deed_time": "greatest(g.now, k.deed_time)",
         }
-        free, ready, woken, rows = "k.lease_ticket IS NULL", "g.now < k.active_expires", "", "timed"
+        free, ready = "k.lease_ticket IS NULL", "g.now < k.active_expires"
+        of_lock, woken, rows = "", "", "timed"
         if held:
+            of_lock = ", g.ticket, g.lets_go, k.queue"
             free = (
                 "CASE WHEN g.ticket IS NULL THEN k.lease_ticket IS NULL "
                 "ELSE k.lease_ticket = g.ticket AND k.lease_token = g.token "
@@ -110,7 +112,7 @@ class PostgreSQLSaving:
             rows = "following"
         parts = {
             "locked": (
-                f"SELECT k.ctid AS place, g.*{', k.queue' * held} FROM ({given}) g "
+                f"SELECT k.ctid AS place, g.id, g.revision, g.payload{of_lock} FROM ({given}) g "
                 f"JOIN {keys} k ON k.type = g.type AND k.scope = g.scope AND k.key = g.key "
                 "WHERE k.active_life = g.life AND k.active_version = g.version "
                 f"AND k.active_write = g.write AND {free} AND k.active_owner = '' "
