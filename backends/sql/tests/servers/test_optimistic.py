@@ -26,8 +26,8 @@ def one(backend: ServerBackend, operation: Any) -> Any:
     return outcome
 
 
-def saves_nothing(writes: object, now: object) -> Iterator[Any]:
-    """As a server that reads first, whatever it is to write."""
+def releases_nothing(releases: object, now: object) -> Iterator[Any]:
+    """As a server that reads first, whatever is asked of it."""
     yield from ()
     return {}
 
@@ -38,7 +38,8 @@ class Slow:
     def __init__(self, url: str, prefix: str) -> None:
         options = options_of(url, table_prefix=prefix)
         self.server: Any = server_of(options)
-        self.server.save = saves_nothing
+        self.server.can_save = lambda operation: False
+        self.server.release = releases_nothing
         self._connections = Connections(self.server, options)
         self.queries = 0
 
