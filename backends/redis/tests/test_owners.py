@@ -31,6 +31,7 @@ from sessiontracker.operations import (
     Read,
     ReadShared,
     Release,
+    Released,
     Resume,
     Rotate,
     Saved,
@@ -108,6 +109,42 @@ def test_when_the_longest_has_gone_the_keys_go_sooner(owner: Owner) -> None:
     assert left == {"fh": 240, "fp": 240, "o": 240}
     assert owner.ask(EndOwner(owner.address, new_id())) == Ended(2)
     assert max(owner.left().values()) <= 2
+
+
+def test_who_is_kept_stays_as_they_were_when_all_others_go(owner: Owner) -> None:
+    owner.share(MINUTE)
+    for key, idle in ("ka", HOUR), ("kb", 3 * HOUR), ("kc", 0):
+        owner.start(key, idle)
+        owner.ask(Finish(owner.at(key), new_id(), idle or FOREVER))
+        owner.start(key, 2 * idle)
+    ticket = new_id()
+    assert isinstance(owner.ask(Acquire(owner.at("ka"), ticket, MINUTE)), Granted)
+    kept = [Read(owner.at("ka")), Read(owner.at("ka"), finished=True)]
+    before = [owner.ask(read) for read in kept]
+    assert owner.ask(EndOwner(owner.address, new_id(), keep="ka")) == Ended(4)
+    assert [owner.ask(read) for read in kept] == before
+    left = owner.left()
+    assert left.pop("lh") <= 122  # as long as the session, and a second more
+    assert left == {"ah": 120, "ap": 120, "fh": 60, "fp": 60, "o": 120}
+    assert isinstance(owner.ask(Release(owner.at("ka"), ticket)), Released)
+    assert owner.ask(EndOwner(owner.address, new_id(), keep="ka")) == Ended(0)
+
+
+@pytest.mark.parametrize("retention", [None, 0, HOUR])
+def test_more_are_ended_at_once_than_a_command_of_a_script_can_name(
+    owner: Owner, client: Any, retention: int | None
+) -> None:
+    owner.start("ka")
+    head, payload = client.hget(owner.name("ah"), "ka"), client.hget(owner.name("ap"), "ka")
+    names = [f"k{number}" for number in range(9_000)]
+    client.hset(owner.name("ah"), mapping=dict.fromkeys(names, head))
+    client.hset(owner.name("ap"), mapping=dict.fromkeys(names, payload))
+    end = EndOwner(owner.address, new_id(), retention, keep="ka")
+    assert owner.ask(end) == owner.ask(end) == Ended(9_000)
+    assert client.hkeys(owner.name("ah")) == client.hkeys(owner.name("ap")) == [b"ka"]
+    finished = 9_000 if retention else 0
+    assert client.hlen(owner.name("fh")) == client.hlen(owner.name("fp")) == finished
+    assert owner.ask(EndOwner(owner.address, new_id())) == Ended(finished + 1)
 
 
 def test_a_session_that_slides_takes_what_is_shared_along(owner: Owner) -> None:

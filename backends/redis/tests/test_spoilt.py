@@ -159,6 +159,24 @@ def test_another_s_spoilt_session_stops_no_script_half_way(
         assert everything(admin, prefix) == before
 
 
+@pytest.mark.parametrize("place", ["ah", "fh", "lh"])
+def test_a_stranger_among_an_owner_s_sessions_is_named_before_any_is_deleted(
+    ask: Ask, admin: Redis, prefix: str, place: str
+) -> None:
+    ask(Start(OWNED, 1, b"payload"))
+    ask(Finish(OWNED, 2, 60_000))
+    ask(Start(OWNED, 3, b"payload"))
+    name = f"{prefix}login:{{{SCOPE}}}:{place}"
+    admin.hset(name, "kstranger", "x")
+    before = everything(admin, prefix)
+    for keep in ("", "kone"):
+        outcome = ask(EndOwner(Address("login", SCOPE, ""), 6, keep=keep))
+        assert isinstance(outcome, Broken), outcome
+        assert name in outcome.reason
+        assert "kstranger" in outcome.reason
+        assert everything(admin, prefix) == before
+
+
 def test_a_name_that_is_no_text_stops_no_scan(ask: Ask, admin: Redis, prefix: str) -> None:
     ask(Start(PLAIN, 1, b"payload"))
     stored = admin.get(f"{prefix}checkout:{{kone}}:a")

@@ -9,40 +9,30 @@ if owner.ending == id then
   return { ENDED, owner.count }
 end
 
-local function fields_of(key)
+-- What `key` holds, each of that `size` at least.
+local function fields_of(key, size)
   local all, fields = call('HGETALL', key), {}
   for index = 1, #all, 2 do
-    fields[all[index]] = all[index + 1]
+    local field, stored = all[index], all[index + 1]
+    if #stored < size then
+      error('BROKEN: ' .. key .. ' holds nothing of ours at ' .. field)
+    end
+    fields[field] = stored
   end
   return fields
 end
 
-local heads, finished_heads, locks = fields_of(A), fields_of(F), fields_of(L)
-for key, fields in pairs({ [A] = heads, [F] = finished_heads, [L] = locks }) do
-  for field, stored in pairs(fields) do
-    if #stored < (key == L and LOCK_SIZE or SIZE) then
-      error('BROKEN: ' .. key .. ' holds nothing of ours at ' .. field)
-    end
-  end
-end
-
--- What was done last under a key, and when; nil: nothing that anybody knows of.
-local function deed_of(field)
-  local stored, head = locks[field], heads[field] or finished_heads[field]
-  if stored then
-    local deed = sub(stored, 43, 50)
-    return deed ~= NO_ID and deed or nil, unpack('>I6', stored, 51)
-  end
-  return head and sub(head, 10, 17), head and unpack('>I6', head, 30)
-end
+local locks = fields_of(L, LOCK_SIZE)
 
 if since > 0 then
   -- Whether anything was done to the owner's sessions since it was first sent, or may have been.
   local is_past = ms - since >= REMEMBERED or owner.ending ~= NO_ID and owner.time >= since
-  for _, fields in ipairs({ heads, finished_heads, locks }) do
-    for field in pairs(fields) do
-      local deed, time = deed_of(field)
-      is_past = is_past or deed and time >= since
+  for _, stored in pairs(locks) do
+    is_past = is_past or sub(stored, 43, 50) ~= NO_ID and unpack('>I6', stored, 51) >= since
+  end
+  for _, key in ipairs({ A, F }) do
+    for field, head in pairs(fields_of(key, SIZE)) do
+      is_past = is_past or not locks[field] and unpack('>I6', head, 30) >= since
     end
   end
   if is_past then
@@ -51,12 +41,13 @@ if since > 0 then
 end
 
 local count = 0
-local gone, finished_gone = {}, {} -- the fields that go
-local moved, payloads = {}, retention and retention > 0 and fields_of(PAYLOADS[A]) or nil
-for field, head in pairs(heads) do
-  if field ~= keep then
-    gone[#gone + 1] = field
-    if ms < unpack('>I7', head, 56) then
+local heads, finished_heads = {}, {} -- at least those that stay
+local moved, payloads, replaced = {}, nil, {}
+if retention then
+  heads, finished_heads = fields_of(A, SIZE), fields_of(F, SIZE)
+  payloads = retention > 0 and fields_of(PAYLOADS[A], 0)
+  for field, head in pairs(heads) do
+    if field ~= keep and ms < unpack('>I7', head, 56) then
       count = count + 1
       if payloads then
         local record = parse(A, head)
@@ -66,21 +57,27 @@ for field, head in pairs(heads) do
         if not payloads[field] then
           error('BROKEN: ' .. PAYLOADS[A] .. ' has not the payload of ' .. field)
         end
-      elseif retention and finished_heads[field] then
-        finished_gone[#finished_gone + 1] = field
+      elseif finished_heads[field] then
+        replaced[#replaced + 1] = field
         finished_heads[field] = nil
       end
     end
   end
-end
-if not retention then
-  for field, head in pairs(finished_heads) do
-    if field ~= keep then
-      finished_gone[#finished_gone + 1] = field
-      finished_heads[field] = nil
+else
+  -- All go but for what is kept, whatever their names, which would cost as much as all else.
+  for key, stays in pairs({ [A] = heads, [F] = finished_heads }) do
+    for _, head in ipairs(call('HVALS', key)) do
+      if #head < SIZE then
+        fields_of(key, SIZE) -- says which
+      end
       if ms < unpack('>I7', head, 56) then
         count = count + 1
       end
+    end
+    local head = call('HGET', key, keep)
+    if head then
+      stays[keep] = head
+      count = ms < unpack('>I7', head, 56) and count - 1 or count
     end
   end
 end
@@ -92,7 +89,6 @@ end
 -- all that is to be known of what was done to a key is that all were ended.
 local new_locks, locks_gone = {}, {}
 for field, stored in pairs(locks) do
-  local deed, time = deed_of(field)
   local till = 0
   if moved[field] then
     till = max(moved[field].expires, ms + REMEMBERED)
@@ -104,7 +100,7 @@ for field, stored in pairs(locks) do
     local _, lasts = parse(A, heads[field])
     till = max(till, lasts)
   end
-  local text = with_deed(stored, deed or NO_ID, time, till)
+  local text = with_deed(stored, sub(stored, 43, 50), unpack('>I6', stored, 51), till)
   if text then
     new_locks[#new_locks + 1], new_locks[#new_locks + 2] = field, text
   else
@@ -117,16 +113,28 @@ for field, record in pairs(moved) do
   new_heads[at + 1], new_heads[at + 2] = field, fixed(record) .. record.owner
   new_payloads[at + 1], new_payloads[at + 2] = field, payloads[field]
 end
-if heads[keep] then
-  many('HDEL', A, gone)
-  many('HDEL', PAYLOADS[A], gone)
-else
-  call('DEL', A, PAYLOADS[A])
+
+-- All sessions of `key` go, and what is kept comes back: that is two steps, however many go.
+local function clear(key, kept)
+  local payload = kept and call('HGET', PAYLOADS[key], keep)
+  call('UNLINK', key, PAYLOADS[key])
+  if kept then
+    call('HSET', key, keep, kept)
+  end
+  if payload then
+    call('HSET', PAYLOADS[key], keep, payload)
+  end
 end
-many('HDEL', F, finished_gone)
-many('HDEL', PAYLOADS[F], finished_gone)
-many('HSET', F, new_heads)
-many('HSET', PAYLOADS[F], new_payloads)
+
+clear(A, heads[keep])
+if retention then
+  many('HDEL', F, replaced)
+  many('HDEL', PAYLOADS[F], replaced)
+  many('HSET', F, new_heads)
+  many('HSET', PAYLOADS[F], new_payloads)
+else
+  clear(F, finished_heads[keep])
+end
 many('HDEL', L, locks_gone)
 many('HSET', L, new_locks)
 owner.time = owner.ending == NO_ID and ms or max(ms, owner.time)
