@@ -155,7 +155,7 @@ class MySQL:
 
     def release(
         self, releases: Mapping[Place, operations.Release], now: int | None
-    ) -> Talk[Mapping[int, int]]:
+    ) -> Talk[Mapping[Place, int]]:
         """As with a claim."""
         yield from ()
         return {}

@@ -214,7 +214,7 @@ class PostgreSQL:
 
     def release(
         self, releases: Mapping[Place, operations.Release], now: int | None
-    ) -> Talk[Mapping[int, int]]:
+    ) -> Talk[Mapping[Place, int]]:
         return self._locks.release(releases, now, self.tables.newest)
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:
@@ -272,7 +272,7 @@ class PostgreSQL:
         done = " UNION ALL ".join(f"SELECT revision FROM {name}" for name in list(parts)[2:])
         if shape.wakes:
             done = (
-                f"SELECT g.revision, {notified(self.channel, 'g.wake')} "
+                f"SELECT g.revision, {notified(self.channel, 'nullif(g.wake, 0)')} "
                 f"FROM ({done}) d JOIN given g ON g.revision = d.revision"
             )
         return f"WITH {', '.join(texts)} {done}"

@@ -1,7 +1,8 @@
 """PostgreSQL: a lock that is let go, or a claim that is taken, in one round trip.
 
 Where a row bears out what is said of it, the server decides and writes, as `machine.apply`
-would; wherever it does not, the row is read and the machine says why.
+would; wherever it does not, the row is read and the machine says why. Of a queue it looks at the
+first who waits alone: what is spoilt behind that is told to who comes next.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from sessiontracker.backend import new_id, operations, state
 
 from .given import arguments, quoted, rows_given
 from .optimistic import Place
-from .queues import HOLDER_AT
+from .queues import HOLDER_AT, NUMBERS
 from .rows import COLUMNS
 from .talk import Query, Talk
 
-__all__ = ["HANDED_OVER", "PostgreSQLLocks", "can_be_handed_over", "notified", "with_next"]
+__all__ = ["CAN_BE_HANDED_OVER", "HANDED_OVER", "PostgreSQLLocks", "notified", "with_next"]
 
 _RELEASED = {
     "type": "bytea", "scope": "bytea", "key": "bytea", "ticket": "bigint", "life": "bigint",
@@ -25,8 +26,9 @@ _RELEASED = {
 }  # fmt: skip
 
 
-def _number(at: int, size: int = 8) -> str:
-    """The number at byte ``at`` of a queue."""
+def _number(name: str) -> str:
+    """That number of the first in a queue."""
+    at, size = NUMBERS[name]
     digits = f"encode(substring(queue FROM {at + 1} FOR {size}), 'hex')"
     return f"('x' || {digits})::bit({8 * size})::{'bigint' if size == 8 else 'integer'}"
 
@@ -34,13 +36,13 @@ def _number(at: int, size: int = 8) -> str:
 def with_next(rows: str) -> str:
     """A query for the ``rows``, which have a ``queue``, with the first that waits there."""
     return (
-        f"SELECT *, {_number(0)} AS next, {_number(8)} AS seen, {_number(16)} AS every, "
-        f"{_number(24, 4)} AS size FROM {rows}"
+        f"SELECT *, {_number('ticket')} AS next, {_number('seen')} AS seen, "
+        f"{_number('every')} AS every, {_number('size')} AS size FROM {rows}"
     )
 
 
-can_be_handed_over = (
-    f"(g.queue IS NULL OR g.size BETWEEN 0 AND length(g.queue) - {HOLDER_AT} "
+CAN_BE_HANDED_OVER = (
+    f"(g.queue IS NULL OR g.size BETWEEN 0 AND length(g.queue) - {HOLDER_AT} AND g.next >= 0 "
     f"AND g.now < g.seen + {state.ALIVE} * g.every)"
 )
 """Whether nobody waits, or the first who does is alive, for ``g`` at ``g.now``, in ms."""
@@ -53,7 +55,7 @@ HANDED_OVER = {
     "queue": f"nullif(substring(g.queue FROM {HOLDER_AT + 1} + g.size), ''::bytea)",
     "lock_released": "g.ticket",
 }
-"""What columns are set to as `state.hand_over` has it, when ``g.ticket`` lets go."""
+"""What columns are set to when ``g.ticket`` lets go: as the machine's `release` has it."""
 
 
 def notified(channel: str, ticket: str) -> str:
@@ -74,13 +76,15 @@ class PostgreSQLLocks:
 
     def release(
         self, releases: Mapping[Place, operations.Release], now: int | None, newest: int
-    ) -> Talk[Mapping[int, int]]:
-        """Who of ``releases`` has let go, and whom that gave a claim, or 0."""
+    ) -> Talk[Mapping[Place, int]]:
+        """Where of ``releases`` the lock was let go, and whom that gave a claim, or 0."""
+        places = {new_id(): place for place in releases}
         given = [
-            (*place, each.ticket, each.life, new_id()) for place, each in sorted(releases.items())
+            (*place, releases[place].ticket, releases[place].life, revision)
+            for revision, place in places.items()
         ]
         answer = yield Query(self._release[len(given) == 1], (now, newest, *arguments(given)))
-        return {ticket: woken or 0 for ticket, woken, _ in answer.rows}
+        return {places[revision]: woken or 0 for revision, woken, _ in answer.rows}
 
     def claim(
         self, place: Place, acquire: operations.Acquire, now: int | None, newest: int
@@ -107,8 +111,8 @@ def _releasing(keys: str, ms: str, oldest: str, channel: str, given: str) -> str
         f"UPDATE {keys} k SET {', '.join(f'{name} = {value}' for name, value in sets.items())} "
         "FROM following g WHERE k.ctid = g.place AND g.now < k.lease_until "
         "AND (g.life = 0 OR k.active_life = g.life AND g.now < k.active_expires) "
-        f"AND {can_be_handed_over} "
-        f"RETURNING g.ticket, k.lease_ticket, {notified(channel, 'k.lease_ticket')}"
+        f"AND {CAN_BE_HANDED_OVER} "
+        f"RETURNING g.revision, k.lease_ticket, {notified(channel, 'k.lease_ticket')}"
     )
 
 

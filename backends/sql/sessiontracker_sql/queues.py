@@ -6,11 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from struct import Struct
 
-from sessiontracker.backend import state
+from sessiontracker.backend import operations, state
 
-__all__ = ["HOLDER_AT", "decode_queue", "encode_queue"]
+__all__ = ["HOLDER_AT", "NUMBERS", "decode_queue", "encode_queue"]
 
-_RECORD = Struct(">qqqI")  # ticket, when it was last seen, how often it looks, bytes of its holder
+_RECORD = Struct(">QqqI")
+NUMBERS = {"ticket": (0, 8), "seen": (8, 8), "every": (16, 8), "size": (24, 4)}
+"""Where in a record they are, and of how many bytes: who waits, when it last looked, how often it
+looks, and the size of its holder's name, which follows."""
 HOLDER_AT = _RECORD.size
 
 
@@ -19,7 +22,8 @@ def encode_queue(queue: Sequence[state.Waiter]) -> bytes | None:
     parts: list[bytes] = []
     for waiter in queue:
         holder = waiter.holder.encode()
-        parts.append(_RECORD.pack(waiter.ticket, waiter.seen, waiter.every, len(holder)))
+        every = min(waiter.every, operations.FOREVER)
+        parts.append(_RECORD.pack(waiter.ticket, waiter.seen, every, len(holder)))
         parts.append(holder)
     return b"".join(parts) or None
 
@@ -38,7 +42,7 @@ def decode_queue(text: bytes | None) -> tuple[state.Waiter, ...]:
             raise ValueError("a column holds a queue that was cut off")
         ticket, seen, every, size = _RECORD.unpack_from(text, at)
         at = begin + size
-        if at > end or ticket < 0 or seen < 0 or every < 0:
-            raise ValueError("a column holds a queue that is none")
+        if at > end:
+            raise ValueError("a column holds a queue that was cut off")
         waiters.append(state.Waiter(ticket, text[begin:at].decode(), every, seen))
     return tuple(waiters)

@@ -1,9 +1,9 @@
 """A session saved in one round trip, without being read before.
 
-By far the most frequent change is that of a session that nobody has locked, by somebody who
-says exactly what it was when it was read. Where the row bears that out, the server decides
-and writes, as `machine.apply` would; wherever it does not, the row is read and the machine
-says why.
+By far the most frequent change is that of a session by somebody who says exactly what it was
+when it was read, and that nobody has locked, or, on PostgreSQL, that this one has. Where the
+row bears that out, the server decides and writes, as `machine.apply` would; wherever it does
+not, the row is read and the machine says why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .literals import KEY, any_of, literal
 from .mysql_locked import Locked
 from .optimistic import place_of
 from .packing import Packing
-from .postgresql_locks import HANDED_OVER, can_be_handed_over, notified, with_next
+from .postgresql_locks import CAN_BE_HANDED_OVER, HANDED_OVER, notified, with_next
 from .schema import Tables
 from .talk import Query, Talk
 
@@ -44,8 +44,7 @@ def is_simple(operation: Asked) -> TypeGuard[operations.Write]:
         type(operation) is operations.Write
         and operation.lock is None
         and not operation.release
-        and not operation.since
-        and not operation.address.scope
+        and _is_the_first(operation)
     )
 
 
@@ -55,9 +54,12 @@ def is_held(operation: Asked) -> TypeGuard[operations.Write]:
         type(operation) is operations.Write
         and operation.lock is not None
         and not operation.lock.elsewhere
-        and not operation.since
-        and not operation.address.scope
+        and _is_the_first(operation)
     )
+
+
+def _is_the_first(write: operations.Write) -> bool:
+    return not write.since and not write.address.scope and write.id != write.stamp.write
 
 
 class PostgreSQLSaving:
@@ -97,11 +99,11 @@ class PostgreSQLSaving:
             free = (
                 "CASE WHEN g.ticket IS NULL THEN k.lease_ticket IS NULL "
                 "ELSE k.lease_ticket = g.ticket AND k.lease_token = g.token "
-                "AND k.lock_token IS NOT NULL END"
+                "AND k.lease_token > 0 AND k.lock_token IS NOT NULL END"
             )
             ready += (
                 " AND (g.ticket IS NULL OR g.now < k.lease_until) "
-                f"AND (NOT g.lets_go OR {can_be_handed_over})"
+                f"AND (NOT g.lets_go OR {CAN_BE_HANDED_OVER})"
             )
             sets |= {
                 name: f"CASE WHEN g.lets_go THEN {new} ELSE k.{name} END"

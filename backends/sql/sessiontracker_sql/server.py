@@ -87,9 +87,9 @@ class Server(Protocol):
 
     def release(
         self, releases: Mapping[Place, operations.Release], now: int | None
-    ) -> Talk[Mapping[int, int]]:
-        """Who of ``releases`` has let its lock go, by their tickets, and whom that gave a claim, or
-        0; of the others nothing was done."""
+    ) -> Talk[Mapping[Place, int]]:
+        """Where of ``releases`` the lock was let go, and whom that gave a claim, or 0; of the
+        others nothing was done."""
         ...
 
     def claim(

@@ -96,8 +96,7 @@ def _release(server: Server, batch: Batch, clock: Clock, wakes: list[int]) -> Ta
         return  # nothing was done: it is tried the long way, which says what is wrong
     else:
         wakes += filter(None, released.values())
-        done = [place for place, each in releases.items() if each.ticket in released]
-        batch.give_up(done, operations.Released())
+        batch.give_up(released, operations.Released())
 
 
 def _lets_go(operation: operations.Operation) -> bool:

@@ -131,6 +131,7 @@ def test_who_saves_and_goes_on_keeps_the_lock(held: Held) -> None:
 
 def test_nobody_saves_with_a_lock_that_is_not_its_own(held: Held) -> None:
     for hold in (
+        kinds.Hold(HOLDER, 0),
         kinds.Hold(HOLDER, held.hold.token - 1),
         kinds.Hold(HOLDER, held.hold.token + 1),
         kinds.Hold(WAITER, held.hold.token),
@@ -141,6 +142,37 @@ def test_nobody_saves_with_a_lock_that_is_not_its_own(held: Held) -> None:
     assert isinstance(
         one(held.backend, kinds.Acquire(held.address, 5, 1, queue=False)), kinds.Locked
     )
+
+
+def test_a_claim_is_no_lock_to_save_with(held: Held) -> None:
+    held.queue(WAITER)
+    one(held.backend, held.release())
+    hold = kinds.Hold(WAITER, 0)
+    assert one(held.backend, held.write(hold=hold)) == kinds.Lost()
+    assert isinstance(one(held.backend, kinds.Acquire(held.address, WAITER, 1)), kinds.Granted)
+
+
+def test_one_ticket_at_two_places_is_let_go_where_it_has_the_lock(
+    held: Held, backend: ServerBackend
+) -> None:
+    other = kinds.Address("checkout", "", "korder-43")
+    one(backend, kinds.Acquire(other, NEXT, 60_000))
+    both = [held.release(), kinds.Release(other, HOLDER)]
+    assert backend.execute(both) == [kinds.Released(), kinds.Lost()]
+    assert isinstance(one(backend, kinds.Acquire(other, 5, 1, queue=False)), kinds.Locked)
+
+
+@pytest.mark.parametrize("look_every", [-1, 2**63, 2**64])
+def test_whoever_waits_harms_nobody_else(held: Held, look_every: int) -> None:
+    ticket = 2**63 - 1
+    odd = kinds.Acquire(held.address, ticket, 60_000, look_every=look_every)
+    elsewhere = kinds.Read(kinds.Address("checkout", "", "k2"))
+    _, missing = held.backend.execute([odd, elsewhere])
+    assert missing == kinds.Missing()
+    assert isinstance(one(held.backend, kinds.Read(held.address)), kinds.Found)
+    one(held.backend, held.release())
+    one(held.backend, kinds.Release(held.address, ticket))
+    assert isinstance(one(held.backend, kinds.Acquire(held.address, NEXT, 1)), kinds.Granted)
 
 
 def test_a_lease_that_has_lapsed_is_none(backend: ServerBackend, address: kinds.Address) -> None:
