@@ -18,7 +18,7 @@ from .queues import HOLDER_AT, NUMBERS
 from .rows import COLUMNS
 from .talk import Query, Talk
 
-__all__ = ["CAN_BE_HANDED_OVER", "HANDED_OVER", "PostgreSQLLocks", "notified", "with_next"]
+__all__ = ["CAN_BE_HANDED_OVER", "HANDED_OVER", "PostgreSQLLocks", "notified", "timed"]
 
 _RELEASED = {
     "type": "bytea", "scope": "bytea", "key": "bytea", "ticket": "bigint", "life": "bigint",
@@ -26,33 +26,32 @@ _RELEASED = {
 }  # fmt: skip
 
 
-def _number(name: str) -> str:
+def timed(rows: str, clock: str) -> str:
+    """The ``rows``, which are locked one by one, as ``g``, each with what the ``clock`` was after
+    that as ``now``. (Being volatile, that is asked once for each, however often it is used.)"""
+    return f"(SELECT l.*, {clock} AS now FROM ({rows}) l) g"
+
+
+def _first(name: str) -> str:
     """That number of the first in a queue."""
     at, size = NUMBERS[name]
-    digits = f"encode(substring(queue FROM {at + 1} FOR {size}), 'hex')"
+    digits = f"encode(substring(k.queue FROM {at + 1} FOR {size}), 'hex')"
     return f"('x' || {digits})::bit({8 * size})::{'bigint' if size == 8 else 'integer'}"
 
 
-def with_next(rows: str) -> str:
-    """A query for the ``rows``, which have a ``queue``, with the first that waits there."""
-    return (
-        f"SELECT *, {_number('ticket')} AS next, {_number('seen')} AS seen, "
-        f"{_number('every')} AS every, {_number('size')} AS size FROM {rows}"
-    )
-
-
 CAN_BE_HANDED_OVER = (
-    f"(g.queue IS NULL OR g.size BETWEEN 0 AND length(g.queue) - {HOLDER_AT} AND g.next >= 0 "
-    f"AND g.now < g.seen + {state.ALIVE} * g.every)"
+    f"(k.queue IS NULL OR {_first('size')} BETWEEN 0 AND length(k.queue) - {HOLDER_AT} "
+    f"AND {_first('ticket')} >= 0 "
+    f"AND g.now < {_first('seen')} + {state.ALIVE:g} * {_first('every')})"
 )
-"""Whether nobody waits, or the first who does is alive, for ``g`` at ``g.now``, in ms."""
+"""Whether nobody waits, or the first who does is alive at ``g.now``, in ms."""
 
 HANDED_OVER = {
-    "lease_ticket": "g.next",
-    "lease_token": "CASE WHEN g.next IS NOT NULL THEN 0 END",
-    "lease_until": f"g.now + floor({state.CLAIM} * g.every)::bigint",
-    "lease_holder": f"substring(g.queue FROM {HOLDER_AT + 1} FOR g.size)",
-    "queue": f"nullif(substring(g.queue FROM {HOLDER_AT + 1} + g.size), ''::bytea)",
+    "lease_ticket": _first("ticket"),
+    "lease_token": "CASE WHEN k.queue IS NOT NULL THEN 0 END",
+    "lease_until": f"g.now + floor({state.CLAIM} * {_first('every')})::bigint",
+    "lease_holder": f"substring(k.queue FROM {HOLDER_AT + 1} FOR {_first('size')})",
+    "queue": f"nullif(substring(k.queue FROM {HOLDER_AT + 1} + {_first('size')}), ''::bytea)",
     "lock_released": "g.ticket",
 }
 """What columns are set to when ``g.ticket`` lets go: as the machine's `release` has it."""
@@ -99,17 +98,16 @@ class PostgreSQLLocks:
 
 def _releasing(keys: str, ms: str, oldest: str, channel: str, given: str) -> str:
     sets = {"revision": "g.revision"} | HANDED_OVER
-    return (
-        "WITH locked AS MATERIALIZED ("
-        f"SELECT k.ctid AS place, k.queue, g.ticket, g.life, g.revision FROM ({given}) g "
+    locked = (
+        f"SELECT k.ctid AS place, g.ticket, g.life, g.revision FROM ({given}) g "
         f"JOIN {keys} k ON k.type = g.type AND k.scope = g.scope AND k.key = g.key "
         "WHERE k.lease_ticket = g.ticket AND k.lease_token > 0 AND k.lock_token IS NOT NULL "
-        f"AND {oldest} <= $2::bigint FOR UPDATE OF k SKIP LOCKED), "
-        # The clock once for each row, after it was locked
-        f"timed AS MATERIALIZED (SELECT *, coalesce($1::bigint / 1000, {ms}) AS now "
-        f"FROM locked), following AS MATERIALIZED ({with_next('timed')}) "
+        f"AND {oldest} <= $2::bigint FOR UPDATE OF k SKIP LOCKED"
+    )
+    return (
         f"UPDATE {keys} k SET {', '.join(f'{name} = {value}' for name, value in sets.items())} "
-        "FROM following g WHERE k.ctid = g.place AND g.now < k.lease_until "
+        f"FROM {timed(locked, f'coalesce($1::bigint / 1000, {ms})')} "
+        "WHERE k.ctid = g.place AND g.now < k.lease_until "
         "AND (g.life = 0 OR k.active_life = g.life AND g.now < k.active_expires) "
         f"AND {CAN_BE_HANDED_OVER} "
         f"RETURNING g.revision, k.lease_ticket, {notified(channel, 'k.lease_ticket')}"
@@ -126,16 +124,17 @@ def _claiming(keys: str, us: str, oldest: str) -> str:
         "lock_token": token,
         "lock_kept": "g.now / 1000 + $7::bigint + $9::bigint",
     }
-    return (
-        f"WITH locked AS MATERIALIZED (SELECT k.ctid AS place FROM {keys} k "
+    locked = (
+        f"SELECT k.ctid AS place FROM {keys} k "
         "WHERE k.type = $2::bytea AND k.scope = $3::bytea AND k.key = $4::bytea "
         "AND k.lease_ticket = $5::bigint AND k.lease_token = 0 AND k.lock_token IS NOT NULL "
         f"AND k.lock_released <> $5::bigint AND {oldest} <= $10::bigint "
-        "FOR UPDATE SKIP LOCKED), "
-        # The clock after it was locked
-        f"timed AS MATERIALIZED (SELECT place, coalesce($1::bigint, {us}) AS now FROM locked) "
+        "FOR UPDATE SKIP LOCKED"
+    )
+    return (
         f"UPDATE {keys} k SET {', '.join(f'{name} = {value}' for name, value in sets.items())} "
-        "FROM timed g WHERE k.ctid = g.place AND g.now / 1000 < k.lease_until "
+        f"FROM {timed(locked, f'coalesce($1::bigint, {us})')} "
+        "WHERE k.ctid = g.place AND g.now / 1000 < k.lease_until "
         # Without the session that is asked for, the claim is given up, and not taken
         "AND (NOT $11::boolean OR g.now / 1000 < k.active_expires) "
         f"RETURNING g.now, k.revision, {', '.join(f'k.{name}' for name in COLUMNS)}"

@@ -18,7 +18,7 @@ from .literals import KEY, any_of, literal
 from .mysql_locked import Locked
 from .optimistic import place_of
 from .packing import Packing
-from .postgresql_locks import CAN_BE_HANDED_OVER, HANDED_OVER, notified, with_next
+from .postgresql_locks import CAN_BE_HANDED_OVER, HANDED_OVER, notified, timed
 from .schema import Tables
 from .talk import Query, Talk
 
@@ -93,9 +93,9 @@ class PostgreSQLSaving:
             "deed_time": "greatest(g.now, k.deed_time)",
         }
         free, ready = "k.lease_ticket IS NULL", "g.now < k.active_expires"
-        of_lock, woken, rows = "", "", "timed"
+        of_lock = woken = ""
         if held:
-            of_lock = ", g.ticket, g.lets_go, k.queue"
+            of_lock = ", g.ticket, g.lets_go"
             free = (
                 "CASE WHEN g.ticket IS NULL THEN k.lease_ticket IS NULL "
                 "ELSE k.lease_ticket = g.ticket AND k.lease_token = g.token "
@@ -111,29 +111,19 @@ class PostgreSQLSaving:
             }
             claimed = "CASE WHEN g.lets_go THEN k.lease_ticket END"
             woken = f", {claimed}, {notified(self._channel, claimed)}"
-            rows = "following"
-        parts = {
-            "locked": (
-                f"SELECT k.ctid AS place, g.id, g.revision, g.payload{of_lock} FROM ({given}) g "
-                f"JOIN {keys} k ON k.type = g.type AND k.scope = g.scope AND k.key = g.key "
-                "WHERE k.active_life = g.life AND k.active_version = g.version "
-                f"AND k.active_write = g.write AND {free} AND k.active_owner = '' "
-                f"AND num_nulls({metas}, k.active_payload) = 0 "
-                f"AND {oldest} <= $2::bigint FOR UPDATE OF k SKIP LOCKED"
-            ),
-            # The clock once for each row, after it was locked
-            "timed": f"SELECT *, coalesce($1::bigint / 1000, {ms}) AS now FROM locked",
-            "following": with_next("timed"),
-        }
-        texts = [
-            f"{name} AS MATERIALIZED ({text})"
-            for name, text in parts.items()
-            if held or name != "following"
-        ]
+        locked = (
+            f"SELECT k.ctid AS place, g.id, g.revision, g.payload{of_lock} FROM ({given}) g "
+            f"JOIN {keys} k ON k.type = g.type AND k.scope = g.scope AND k.key = g.key "
+            "WHERE k.active_life = g.life AND k.active_version = g.version "
+            f"AND k.active_write = g.write AND {free} AND k.active_owner = '' "
+            f"AND num_nulls({metas}, k.active_payload) = 0 "
+            f"AND {oldest} <= $2::bigint FOR UPDATE OF k SKIP LOCKED"
+        )
         return (
-            f"WITH {', '.join(texts)} UPDATE {keys} k "
-            f"SET {', '.join(f'{name} = {new}' for name, new in sets.items())} "
-            f"FROM {rows} g WHERE k.ctid = g.place AND {ready} RETURNING {metas}{woken}"
+            f"UPDATE {keys} k SET {', '.join(f'{name} = {new}' for name, new in sets.items())} "
+            f"FROM {timed(locked, f'coalesce($1::bigint / 1000, {ms})')} "
+            f"WHERE k.ctid = g.place AND {ready} "
+            f"RETURNING {metas}{woken}"
         )
 
     def save(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sessiontracker.backend import operations
+from sessiontracker.backend import machine, operations
 
-from .optimistic import Batch, Change, Place, Row
+from .optimistic import Batch, Change, Place, Row, place_of
 from .pace import BUSY, Pace
 from .server import Server
 from .talk import LostError, ServerError, Talk
@@ -34,11 +34,17 @@ def carry_out(
 ) -> Talk[Done]:
     """The outcomes of ``steps``, each succeeding or failing alone. ``claimed`` are the tickets
     that are said to have been given a claim."""
-    batch = Batch(steps)
     wakes: list[int] = []
-    yield from _save(server, batch, clock, wakes)
-    yield from _release(server, batch, clock, wakes)
-    known = yield from _claim(server, batch, clock, claimed)
+    known: Mapping[Place, Row | str] = {}
+    if len(steps) == 1:
+        outcome, known = yield from _at_once(server, steps[0], clock, claimed, wakes)
+        if outcome is not None:
+            return Done([outcome], wakes)
+        batch = Batch(steps)
+    else:
+        batch = Batch(steps)
+        yield from _save(server, batch, clock, wakes)
+        yield from _release(server, batch, clock, wakes)
     writing: Writing[Change] = Writing(
         server, batch, lambda group: server.write(group, clock and clock())
     )
@@ -62,6 +68,42 @@ def carry_out(
     return Done(
         [outcome for outcome in batch.outcomes if outcome is not None], wakes + writing.wakes
     )
+
+
+def _at_once(
+    server: Server,
+    step: operations.Operation,
+    clock: Clock,
+    claimed: Collection[int],
+    wakes: list[int],
+) -> Talk[tuple[operations.Outcome | None, Mapping[Place, Row | str]]]:
+    """The outcome of a step that is asked by itself, where one statement may do all of it; None:
+    it has not, and then perhaps the row as that left it."""
+    now = clock and clock()
+    try:
+        if isinstance(step, operations.Write):
+            if server.can_save(step) and len(step.payload) <= MOST_BYTES:
+                saved, woken = yield from server.save([step], now)
+                wakes += woken
+                return saved.get(step.id), {}
+        elif isinstance(step, operations.Release):
+            if _lets_go(step):
+                released = yield from server.release({place_of(step.address): step}, now)
+                wakes += filter(None, released.values())
+                return (operations.Released() if released else None), {}
+        elif isinstance(step, operations.Acquire) and step.ticket in claimed:
+            place = place_of(step.address)
+            known = yield from server.claim(place, step, now)
+            row = known.get(place)
+            if isinstance(row, Row):
+                slot, outcome = machine.apply(row.slot, step, row.after)
+                return (outcome if slot is row.slot else None), known
+            return None, known
+    except LostError as error:
+        return operations.NoAnswer(str(error)), {}
+    except (ServerError, ValueError):
+        pass  # nothing was done: it is tried the long way, which says what is wrong
+    return None, {}
 
 
 def _save(server: Server, batch: Batch, clock: Clock, wakes: list[int]) -> Talk[None]:
@@ -101,28 +143,6 @@ def _release(server: Server, batch: Batch, clock: Clock, wakes: list[int]) -> Ta
 
 def _lets_go(operation: operations.Operation) -> bool:
     return type(operation) is operations.Release and not operation.since
-
-
-def _claim(
-    server: Server, batch: Batch, clock: Clock, claimed: Collection[int]
-) -> Talk[Mapping[Place, Row | str]]:
-    """Have a claim made a full lease, where that is all that is asked: the row as that left it,
-    for the machine to say whether there was more to do."""
-
-    def is_claim(operation: operations.Operation) -> bool:
-        return type(operation) is operations.Acquire and operation.ticket in claimed
-
-    places = batch.places
-    acquires = batch.alone(is_claim) if claimed else {}
-    if not acquires or len(places) > 1:
-        return {}
-    try:
-        return (yield from server.claim(*acquires.popitem(), clock and clock()))
-    except LostError as error:
-        batch.give_up(places, operations.NoAnswer(str(error)))
-    except ServerError:
-        pass  # nothing was done: it is tried the long way, which says what is wrong
-    return {}
 
 
 def _as_much_as_fits(
