@@ -148,10 +148,10 @@ class MySQL:
 
     def claim(
         self, place: Place, acquire: operations.Acquire, now: int | None
-    ) -> Talk[Mapping[Place, Row | str]]:
+    ) -> Talk[operations.Granted | Row | str | None]:
         """No UPDATE says what it left, here: it would be no quicker than to read it first."""
         yield from ()
-        return {}
+        return None
 
     def release(
         self, releases: Mapping[Place, operations.Release], now: int | None

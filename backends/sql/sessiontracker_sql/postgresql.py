@@ -202,15 +202,8 @@ class PostgreSQL:
 
     def claim(
         self, place: Place, acquire: operations.Acquire, now: int | None
-    ) -> Talk[Mapping[Place, Row | str]]:
-        found: dict[Place, Row | str] = {}
-        rows = yield from self._locks.claim(place, acquire, now, self.tables.newest)
-        for after, revision, *values in rows:
-            try:
-                found[place] = read_row(place[2].decode(), values, revision, (after, after))
-            except ValueError as error:
-                found[place] = str(error)
-        return found
+    ) -> Talk[operations.Granted | Row | str | None]:
+        return self._locks.claim(place, acquire, now, self.tables.newest)
 
     def release(
         self, releases: Mapping[Place, operations.Release], now: int | None

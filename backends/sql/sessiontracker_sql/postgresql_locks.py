@@ -7,13 +7,12 @@ first who waits alone: what is spoilt behind that is told to who comes next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from sessiontracker.backend import new_id, operations, state
 
 from .given import arguments, quoted, rows_given
-from .optimistic import Place
+from .optimistic import Place, Row, read_row
 from .queues import HOLDER_AT, NUMBERS
 from .rows import COLUMNS
 from .talk import Query, Talk
@@ -67,7 +66,10 @@ class PostgreSQLLocks:
     """``us`` and ``ms`` are the clock; ``oldest`` is what says who may use the tables."""
 
     def __init__(self, keys: str, us: str, ms: str, oldest: str, channel: str) -> None:
-        self._claim = _claiming(keys, us, oldest)
+        self._claim = {
+            with_session: _claiming(keys, us, oldest, with_session=with_session)
+            for with_session in (False, True)
+        }
         self._release = {
             alone: _releasing(keys, ms, oldest, channel, rows_given(_RELEASED, 3, alone=alone))
             for alone in (False, True)
@@ -87,13 +89,21 @@ class PostgreSQLLocks:
 
     def claim(
         self, place: Place, acquire: operations.Acquire, now: int | None, newest: int
-    ) -> Talk[Sequence[Sequence[Any]]]:
-        """The clock, the revision and the columns of the row whose claim was taken."""
+    ) -> Talk[operations.Granted | Row | str | None]:
+        """As `Server.claim`."""
         holder = acquire.holder.encode()
-        given = (acquire.ticket, new_id(), acquire.lease, holder, acquire.keep, newest)
         with_session = acquire.read or acquire.start is not None
-        answer = yield Query(self._claim, (now, *place, *given, with_session))
-        return answer.rows
+        given = (acquire.ticket, new_id(), acquire.lease, holder, acquire.keep, newest)
+        rows = (yield Query(self._claim[with_session], (now, *place, *given))).rows
+        if not rows:
+            return None
+        if not with_session:
+            return operations.Granted(rows[0][0], acquire.lease)
+        after, revision, *values = rows[0]
+        try:
+            return read_row(place[2].decode(), values, revision, (after, after))
+        except ValueError as error:
+            return str(error)
 
 
 def _releasing(keys: str, ms: str, oldest: str, channel: str, given: str) -> str:
@@ -114,7 +124,7 @@ def _releasing(keys: str, ms: str, oldest: str, channel: str, given: str) -> str
     )
 
 
-def _claiming(keys: str, us: str, oldest: str) -> str:
+def _claiming(keys: str, us: str, oldest: str, *, with_session: bool) -> str:
     token = "greatest(k.lock_token + 1, g.now)"
     sets = {
         "revision": "$6::bigint",
@@ -124,6 +134,10 @@ def _claiming(keys: str, us: str, oldest: str) -> str:
         "lock_token": token,
         "lock_kept": "g.now / 1000 + $7::bigint + $9::bigint",
     }
+    there, left = "", "k.lease_token"
+    if with_session:  # without that, the claim is given up, and not taken
+        there = "AND g.now / 1000 < k.active_expires "
+        left = ", ".join(("g.now", "k.revision", *(f"k.{name}" for name in COLUMNS)))
     locked = (
         f"SELECT k.ctid AS place FROM {keys} k "
         "WHERE k.type = $2::bytea AND k.scope = $3::bytea AND k.key = $4::bytea "
@@ -134,8 +148,5 @@ def _claiming(keys: str, us: str, oldest: str) -> str:
     return (
         f"UPDATE {keys} k SET {', '.join(f'{name} = {value}' for name, value in sets.items())} "
         f"FROM {timed(locked, f'coalesce($1::bigint, {us})')} "
-        "WHERE k.ctid = g.place AND g.now / 1000 < k.lease_until "
-        # Without the session that is asked for, the claim is given up, and not taken
-        "AND (NOT $11::boolean OR g.now / 1000 < k.active_expires) "
-        f"RETURNING g.now, k.revision, {', '.join(f'k.{name}' for name in COLUMNS)}"
+        f"WHERE k.ctid = g.place AND g.now / 1000 < k.lease_until {there}RETURNING {left}"
     )

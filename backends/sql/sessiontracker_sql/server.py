@@ -94,10 +94,10 @@ class Server(Protocol):
 
     def claim(
         self, place: Place, acquire: operations.Acquire, now: int | None
-    ) -> Talk[Mapping[Place, Row | str]]:
-        """Make the claim that ``acquire`` has at ``place`` a full lease, and say what stands
-        there then; nothing is said, and nothing done, if it has none, if the session that is asked
-        for is not there, or if somebody is at it."""
+    ) -> Talk[operations.Granted | Row | str | None]:
+        """Make the claim that ``acquire`` has at ``place`` a full lease. With the session, it is
+        said what stands there then; None, and nothing is done, if it has no claim, if the session
+        that is asked for is not there, or if somebody is at it."""
         ...
 
     def write(self, changes: Sequence[Change], now: int | None) -> Talk[set[int]]:

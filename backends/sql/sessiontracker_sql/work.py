@@ -93,12 +93,14 @@ def _at_once(
                 return (operations.Released() if released else None), {}
         elif isinstance(step, operations.Acquire) and step.ticket in claimed:
             place = place_of(step.address)
-            known = yield from server.claim(place, step, now)
-            row = known.get(place)
-            if isinstance(row, Row):
-                slot, outcome = machine.apply(row.slot, step, row.after)
-                return (outcome if slot is row.slot else None), known
-            return None, known
+            left = yield from server.claim(place, step, now)
+            if left is None or isinstance(left, operations.Granted):
+                return left, {}
+            if isinstance(left, Row):
+                slot, outcome = machine.apply(left.slot, step, left.after)
+                if slot == left.slot:
+                    return outcome, {}
+            return None, {place: left}
     except LostError as error:
         return operations.NoAnswer(str(error)), {}
     except (ServerError, ValueError):
