@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from sessiontracker.backend import BackendOptions, ConfigurationError, shown
+from sessiontracker.backend import BackendError, BackendOptions, ConfigurationError, shown
 
 from .mysql_tls import TLS, tls_context
 from .options import check_clock, check_create_tables, check_table_prefix, check_timeout
+from .talk import NotConnectedError
 
 __all__ = ["SERVERS", "ServerOptions", "kind_of", "need_driver"]
 
@@ -99,6 +100,13 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     def connecting(self) -> float:
         """For how many seconds a connection is waited for, whatever a call has."""
         return max(self.timeout, _LEAST_TO_CONNECT)
+
+    def refused(self, error: Exception) -> NotConnectedError:
+        """What it is called that the driver takes no such ``connect_args``."""
+        words = " ".join(str(error).split())
+        return NotConnectedError(
+            BackendError(f"connect_args: the driver takes no such thing, correct them ({words})")
+        )
 
     @property
     def opening(self) -> float:

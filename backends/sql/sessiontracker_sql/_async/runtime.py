@@ -200,6 +200,8 @@ async def _connect_postgresql(options: ServerOptions) -> AsyncConnection:
             **options.connect_args,
         }
         return _PostgreSQLConnection(await asyncpg.connect(options.dsn, **connecting))
+    except TypeError as error:
+        raise options.refused(error) from error
     except asyncpg.PostgresError as error:
         raise sqlstates.not_connected(error.sqlstate, error) from error
     except (OSError, TimeoutError, ValueError, asyncpg.InterfaceError) as error:
@@ -290,6 +292,8 @@ async def _connect_mysql(options: ServerOptions) -> AsyncConnection:
     try:
         async with asyncio.timeout(limit):
             return _MySQLConnection(await aiomysql.connect(**connecting))
+    except TypeError as error:
+        raise options.refused(error) from error
     except (aiomysql.Error, OSError, TimeoutError) as error:
         raise error_numbers.not_connected(error) from error
 

@@ -170,6 +170,8 @@ def _connect_postgresql(options: ServerOptions) -> Connection:
             driver = psycopg.connect(options.dsn, **connecting)
         driver.autocommit = True
     except psycopg.Error as error:
+        if isinstance(error, psycopg.ProgrammingError) and options.connect_args:
+            raise options.refused(error) from error
         raise sqlstates.not_connected(error.sqlstate, error) from error
     except (OSError, SQLAlchemyError) as error:
         raise NotConnectedError(error) from error
@@ -368,6 +370,8 @@ def _connect_mysql(options: ServerOptions) -> Connection:
     }
     try:
         return _MySQLConnection(pymysql.connect(**connecting))
+    except TypeError as error:
+        raise options.refused(error) from error
     except (pymysql.Error, OSError) as error:
         raise error_numbers.not_connected(error) from error
 

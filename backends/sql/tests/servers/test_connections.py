@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from sessiontracker import AsyncSessionTracker, SessionTracker
+from sessiontracker.backend import BackendError
 from sessiontracker_sql._async import runtime
 from sessiontracker_sql._sync.backend import ServerBackend
 from tests.sweep.striking import Moment, struck
@@ -61,3 +65,11 @@ async def test_whoever_is_cancelled_while_it_connects_is_told(url: str) -> None:
         done = await struck(connect(), point, Moment(answered=True))
         if done.is_beyond:
             break
+
+
+async def test_what_the_driver_does_not_take_is_said(url: str, prefix: str) -> None:
+    options: dict[str, Any] = {"url": url, "table_prefix": prefix, "connect_args": {"nonsense": 1}}
+    with pytest.raises(BackendError, match=r"backends\.sql: connect_args: .*nonsense"):
+        SessionTracker(backend="sql", **options).open()
+    with pytest.raises(BackendError, match=r"backends\.sql: connect_args: .*nonsense"):
+        await AsyncSessionTracker(backend="sql", **options).open()
