@@ -1,8 +1,12 @@
-"""How much Hypothesis does: a little by default, a lot with ``--hypothesis-profile=long``."""
+"""How much Hypothesis does: a little by default, a lot with ``--hypothesis-profile=long``; and the
+clock of a test's own stores."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.clock import Clock
 
 # A busy machine is slow, not wrong: no deadlines.
 settings.register_profile(
@@ -15,3 +19,8 @@ settings.register_profile(
     stateful_step_count=100,
 )
 settings.load_profile("default")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()

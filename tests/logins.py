@@ -9,7 +9,7 @@ import msgspec
 from sessiontracker import (
     OwnedSession,
 )
-from tests.trackers import Clock
+from tests.clock import Clock
 
 __all__ = ["DAY", "Login", "Profile", "Seat", "devices", "logins"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sessiontracker.memory import AsyncMemoryBackend, MemoryBackend
 from sessiontracker.operations import (
     Address,
@@ -15,12 +13,7 @@ from sessiontracker.operations import (
     Saved,
     Start,
 )
-from tests.trackers import Clock
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
 
 
 def at(key: object) -> Address:

@@ -32,10 +32,11 @@ from sessiontracker.operations import (
     Touch,
     Write,
 )
+from tests.clock import Clock
 from tests.conditions import until
 from tests.faulty import FaultyAsyncTracker, FaultyTracker, locks_left, of
 from tests.paced import attempts
-from tests.trackers import Checkout, Clock, _Awaited
+from tests.trackers import Checkout, _Awaited
 
 KEY = "order-42"
 

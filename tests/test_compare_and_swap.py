@@ -26,14 +26,10 @@ from sessiontracker.operations import (
     Unknown,
     Write,
 )
+from tests.clock import Clock
 from tests.lossy_store import LossyStore, Server
 from tests.swapping import HERE, Scripted, Threads, ask, stamp_of
-from tests.walks import Clock, Model, Walker, items
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.walks import Model, Walker, items
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from sessiontracker.operations import (
     Start,
     Touch,
 )
+from tests.clock import Clock
 from tests.lossy_store import LossyStore, Server
-from tests.walks import Clock
 
 HERE = Address("checkout", "", "korder-42")
 IDLE = 10_000  # ms
@@ -51,11 +51,6 @@ class HeldUp(LossyStore):
         if meanwhile is not None:
             await meanwhile()
         return await super().store(slot, blob, if_tag)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

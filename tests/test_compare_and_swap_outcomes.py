@@ -35,16 +35,11 @@ from sessiontracker.operations import (
     Unknown,
     Write,
 )
+from tests.clock import Clock
 from tests.lossy_store import LossyStore, Server
 from tests.swapping import HERE, Scripted, Threads, ask, stamp_of
-from tests.walks import Clock
 
 NAME = slot_name(HERE)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

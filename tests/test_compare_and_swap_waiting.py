@@ -34,19 +34,14 @@ from sessiontracker.operations import (
     Write,
     repeat,
 )
+from tests.clock import Clock
 from tests.conditions import eventually, until
 from tests.faulty import FaultyAsyncTracker
 from tests.lossy_store import LossyStore, Server
 from tests.swapping import HERE, Scripted, Threads, ask, stamp_of
 from tests.trackers import Checkout
-from tests.walks import Clock
 
 HOUR = 3_600_000  # ms: no lease ends, and nobody looks by itself, while a test lasts
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

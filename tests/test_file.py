@@ -40,8 +40,9 @@ from sessiontracker.operations import (
     Unavailable,
     Write,
 )
+from tests.clock import Clock
 from tests.file_work import HERE, lock
-from tests.walks import ADDRESSES, Clock, Model, Walker, items
+from tests.walks import ADDRESSES, Model, Walker, items
 
 WORK = Path(__file__).with_name("file_work.py")
 Run = Callable[..., "subprocess.Popen[str]"]

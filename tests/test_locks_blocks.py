@@ -20,12 +20,8 @@ from sessiontracker import (
     SessionLockedError,
     SessionNotFoundError,
 )
-from tests.trackers import FUSED, KEY, Checkout, Clock, is_free, opened
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
+from tests.trackers import FUSED, KEY, Checkout, is_free, opened
 
 
 @pytest.fixture(params=FUSED, ids="-".join)

@@ -14,15 +14,11 @@ from sessiontracker import (
     StaleSessionError,
 )
 from sessiontracker.operations import Acquire, Read, Release, Start, Write
+from tests.clock import Clock
 from tests.faulty import Faults, FaultyAsyncTracker, FaultyTracker, locks_left
-from tests.trackers import KEY, MEMORY, Checkout, Clock, is_free, opened
+from tests.trackers import KEY, MEMORY, Checkout, is_free, opened
 
 APART = [arrangement for arrangement in MEMORY if not arrangement.fused]
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture(params=APART, ids="-".join)

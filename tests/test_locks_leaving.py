@@ -13,12 +13,8 @@ from sessiontracker import (
     SessionNotFoundError,
     StaleSessionError,
 )
-from tests.trackers import FUSED, KEY, Checkout, Clock, is_free, opened
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
+from tests.trackers import FUSED, KEY, Checkout, is_free, opened
 
 
 @pytest.fixture(params=FUSED, ids="-".join)

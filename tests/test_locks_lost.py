@@ -10,8 +10,9 @@ import pytest
 
 from sessiontracker import AsyncSessionTracker, LockLostError, SessionTracker
 from sessiontracker.operations import Renew
+from tests.clock import Clock
 from tests.faulty import FaultyAsyncTracker, locks_left
-from tests.trackers import MEMORY, Checkout, Clock, holding, opened
+from tests.trackers import MEMORY, Checkout, holding, opened
 
 KEY = "order-42"
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from sessiontracker import AsyncSessionTracker, OwnedSession, SessionNotFoundError, SessionTracker
+from tests.clock import Clock
 from tests.owner_work import OWNER
 from tests.owner_work import Login as Limited
 from tests.stores import STORES, Place, place_of
-from tests.trackers import Clock
 
 WORK = Path(__file__).with_name("owner_work.py")
 LONG = bool(os.environ.get("SESSIONTRACKER_OWNERS"))

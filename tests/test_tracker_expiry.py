@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from sessiontracker import ConfigurationError, SessionNotFoundError
-from tests.trackers import ALL, KEY, Checkout, Clock, at, opened
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
+from tests.trackers import ALL, KEY, Checkout, at, opened
 
 
 @pytest.fixture(params=ALL, ids="-".join)

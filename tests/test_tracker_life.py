@@ -15,12 +15,8 @@ from sessiontracker import (
     SessionTooLargeError,
     StaleSessionError,
 )
-from tests.trackers import ALL, KEY, Checkout, Clock, at, opened
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
+from tests.trackers import ALL, KEY, Checkout, at, opened
 
 
 @pytest.fixture(params=ALL, ids="-".join)

@@ -14,13 +14,9 @@ from sessiontracker import (
     SessionLimitError,
     SessionNotFoundError,
 )
+from tests.clock import Clock
 from tests.logins import Login, Profile, Seat, devices, logins
-from tests.trackers import ALL, Clock, opened
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.trackers import ALL, opened
 
 
 @pytest.fixture(params=ALL, ids="-".join)

@@ -21,15 +21,11 @@ from sessiontracker import (
     StaleSessionError,
 )
 from sessiontracker.operations import Acquire, Delete, Finish, Start, Write
+from tests.clock import Clock
 from tests.faulty import FaultyAsyncTracker, FaultyTracker, of
-from tests.trackers import ALL, Checkout, Clock, _Awaited, opened
+from tests.trackers import ALL, Checkout, _Awaited, opened
 
 KEY = "order-42"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture(params=ALL, ids="-".join)

@@ -20,13 +20,9 @@ from sessiontracker import (
     StaleSessionError,
 )
 from sessiontracker.keys import scope_of
+from tests.clock import Clock
 from tests.logins import Login, Profile, Seat, logins
-from tests.trackers import ALL, Clock, opened
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.trackers import ALL, opened
 
 
 @pytest.fixture(params=ALL, ids="-".join)

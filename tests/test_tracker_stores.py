@@ -17,12 +17,8 @@ from sessiontracker import (
     SessionTrackerError,
 )
 from sessiontracker.contract import Capability
-from tests.trackers import ALL, KEY, MEMORY, Checkout, Clock, opened
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
+from tests.trackers import ALL, KEY, MEMORY, Checkout, opened
 
 
 @pytest.fixture(params=ALL, ids="-".join)

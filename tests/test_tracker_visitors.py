@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 
 from sessiontracker import SessionLimitError, SessionNotFoundError, StaleSessionError
+from tests.clock import Clock
 from tests.logins import Login, Profile, devices, logins
-from tests.trackers import ALL, Clock, opened
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.trackers import ALL, opened
 
 
 @pytest.fixture(params=ALL, ids="-".join)

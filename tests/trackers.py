@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from sessiontracker import AsyncSessionTracker, LockNotAcquiredError, Session, SessionTracker
 from sessiontracker.settings import TRACKER
+from tests.clock import Clock
 
 __all__ = [
     "ALL",
@@ -23,7 +24,6 @@ __all__ = [
     "MEMORY",
     "Arrangement",
     "Checkout",
-    "Clock",
     "at",
     "holding",
     "is_free",
@@ -37,19 +37,6 @@ class Checkout(Session):
     items: list[str] = []
     paid: bool = False
     count: int = 0
-
-
-class Clock:
-    """A store's clock, which moves when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def move(self, seconds: float) -> None:
-        self.now += round(seconds * 1_000_000)
 
 
 def at(clock: Clock, seconds: float = 0) -> datetime:

@@ -31,6 +31,7 @@ from sessiontracker.operations import (
     Write,
 )
 from sessiontracker.state import EMPTY, Slot, sweep
+from tests.clock import Clock
 
 ADDRESSES = [
     Address("checkout", "", "kone"),
@@ -38,16 +39,6 @@ ADDRESSES = [
     Address("login", "a" * 22, "kios"),
     Address("login", "a" * 22, "kandroid"),
 ]
-
-
-class Clock:
-    """A clock in µs that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_900_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
 
 
 class Model:
