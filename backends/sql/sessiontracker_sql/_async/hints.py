@@ -29,7 +29,8 @@ class AsyncHints:
 
     The first that does has a connection of its own made that listens: losing it costs only
     looks. Where the server has no such thing, or a pooler is between us, one look for all who
-    wait is made again and again, less often the longer nobody has come or had the lock.
+    wait is made again and again, the less often the longer nobody has come, and the longer the
+    locks have been in the same hands.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class AsyncHints:
         self._worker = AsyncWorker()
         self._listener: AsyncConnection | None = None
         self._pause = _FIRST_LOOK
+        self._holders: set[int] = set()  # as they were seen last
 
     def expect(self, operation: operations.Operation) -> None:
         """Before an `Acquire` goes out: its hint may be here before its answer is."""
@@ -134,8 +136,11 @@ class AsyncHints:
         if places:
             holders = await self._connections.hold(self._server.holders(sorted(places)))
             ours = [ticket for ticket in holders if ticket in self._waiting]
-            if ours:  # it goes from hand to hand
+            if ours:
                 self._pause = _FIRST_LOOK
+            elif set(holders) != self._holders:  # it goes from hand to hand: ours may be next
+                self._pause = max(self._pause / 2, _FIRST_LOOK)
+            self._holders = set(holders)
             self.wake(ours)
 
     async def close(self) -> None:

@@ -30,7 +30,8 @@ class Hints:
 
     The first that does has a connection of its own made that listens: losing it costs only
     looks. Where the server has no such thing, or a pooler is between us, one look for all who
-    wait is made again and again, less often the longer nobody has come or had the lock.
+    wait is made again and again, the less often the longer nobody has come, and the longer the
+    locks have been in the same hands.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Hints:
         self._worker = Worker()
         self._listener: Connection | None = None
         self._pause = _FIRST_LOOK
+        self._holders: set[int] = set()  # as they were seen last
 
     def expect(self, operation: operations.Operation) -> None:
         """Before an `Acquire` goes out: its hint may be here before its answer is."""
@@ -135,8 +137,11 @@ class Hints:
         if places:
             holders = self._connections.hold(self._server.holders(sorted(places)))
             ours = [ticket for ticket in holders if ticket in self._waiting]
-            if ours:  # it goes from hand to hand
+            if ours:
                 self._pause = _FIRST_LOOK
+            elif set(holders) != self._holders:  # it goes from hand to hand: ours may be next
+                self._pause = max(self._pause / 2, _FIRST_LOOK)
+            self._holders = set(holders)
             self.wake(ours)
 
     def close(self) -> None:
