@@ -128,8 +128,11 @@ async def _call(config: dict[str, Any], call: str, kind: Any, named: dict[str, A
         made = kind(key=key, **named)
         if call in ("start", "get_or_start"):
             await getattr(tracker, call)(made)
-        elif call in ("lock", "get_locked"):
-            async with getattr(tracker, call)(kind, key, **named) as locked:
+        elif call == "lock":
+            async with tracker.lock(kind, key, **named) as lock:
+                lock.check()
+        elif call == "get_locked":
+            async with tracker.get_locked(kind, key, **named) as locked:
                 locked.text = "changed"
         elif call == "get_many":
             await tracker.get_many(kind, [key, "other"], **named)

@@ -41,10 +41,13 @@ class Replies:
         """
         reader, whole = self._reader, self._whole
         self._bounds.check(data, size)
-        reader.feed(data, 0, size)
-        while (reply := reader.gets()) is not _MORE:
-            if type(reply) is not _PushNotification:
-                whole.append(reply)
+        try:
+            reader.feed(data, 0, size)
+            while (reply := reader.gets()) is not _MORE:
+                if type(reply) is not _PushNotification:
+                    whole.append(reply)
+        except MemoryError:  # for an announcement where no line begins, which a reader takes
+            raise InvalidResponse("the server announces more than there is memory for") from None
         if reader.has_data() or data[size - 1] != _NEW_LINE:  # it knows the first byte
             self._bounds.note_cut(data, size)
         return len(whole)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from random import Random
@@ -163,3 +165,26 @@ def test_a_greeting_that_makes_no_sense_is_not_taken_for_one(
     for _ in range(2):
         with pytest.raises(BackendUnavailableError):
             backend.open()
+
+
+UNSEEN = """
+import resource
+
+from redis.exceptions import InvalidResponse, ResponseError
+from sessiontracker_redis.replies import Replies
+
+resource.setrlimit(resource.RLIMIT_AS, (2**31, resource.RLIM_INFINITY))
+data = b"$4\\r\\ntext\\r\\xff|2147483649\\r\\n"
+try:
+    Replies(ResponseError).feed(data, len(data))
+except InvalidResponse as error:
+    print(error)
+"""
+
+
+def test_what_is_announced_where_no_line_begins_is_no_reply() -> None:
+    """A reader takes any two bytes for a text's end."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNSEEN], capture_output=True, text=True, check=True
+    )
+    assert "announces more than there is memory for" in done.stdout
