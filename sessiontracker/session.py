@@ -277,9 +277,9 @@ def attach_all(sessions: list[S], items: Sequence[Item], sight: Sight | None = N
     for each, item in zip(sessions, items, strict=True):
         address, shared = item.address, item.shared
         each._address = address
-        each._key = keys.own_key_of(address.key)
         each._meta = item.meta
-        each._lock = None
+        if key := keys.own_key_of(address.key):
+            each._key = key
         if sight is not None:
             each._shared = SharedView(sight, None if shared is None else shared.payload)
     return sessions

@@ -29,7 +29,6 @@ __all__ = [
     "due",
     "hand_over",
     "has_sessions",
-    "is_alive",
     "is_empty",
     "is_forgotten",
     "put",
@@ -239,11 +238,6 @@ def put(slot: Slot, name: str, key: Key, ms: int) -> Slot:
     return Slot(keys, slot.shared, slot.ending)
 
 
-def is_alive(waiter: Waiter, ms: int) -> bool:
-    """Whether ``waiter`` has looked lately enough to be given the lock."""
-    return ms < waiter.seen + ALIVE * waiter.every
-
-
 def _claim(waiter: Waiter) -> int:
     """For how long, in ms, the lock is kept free for ``waiter``."""
     return int(CLAIM * waiter.every)
@@ -259,7 +253,7 @@ def hand_over(lock: Lock, ms: int) -> Lock:
     if lease is not None and not lease.token and ms >= lease.until:
         queue = tuple(waiter for waiter in queue if ms < waiter.seen + _claim(waiter))
     for index, waiter in enumerate(queue):
-        if is_alive(waiter, ms):
+        if ms < waiter.seen + ALIVE * waiter.every:
             lease = Lease(waiter.ticket, 0, ms + _claim(waiter), waiter.holder)
             return replace(lock, lease=lease, queue=queue[index + 1 :])
     return replace(lock, lease=None, queue=())

@@ -7,11 +7,17 @@ import time
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from sessiontracker import AsyncSessionTracker, LockLostError, SessionTracker
-from sessiontracker.operations import Renew
+from sessiontracker import (
+    AsyncSessionTracker,
+    LockLostError,
+    LockNotAcquiredError,
+    SessionTracker,
+)
+from sessiontracker.operations import Acquire, Granted, Renew
 from tests.clock import Clock
-from tests.faulty import FaultyAsyncTracker, locks_left
+from tests.faulty import Faults, FaultyAsyncTracker, FaultyTracker, locks_left
 from tests.trackers import MEMORY, Checkout, holding, opened
 
 KEY = "order-42"
@@ -169,6 +175,131 @@ async def test_a_lost_lock_is_not_renewed_any_more() -> None:
                     assert len(faults.asked(Renew)) == renewed
                     assert lock.expires_in == 0
                     raise
+
+
+# An answer that comes too late ------------------------------------------------
+
+
+def late(faults: Faults, times: int = 1, seconds: float = 0.4) -> None:
+    """The answers to the first ``times`` requests for a lock come so late, or later."""
+    asked = 0
+
+    def rule(operation: Any) -> str:
+        nonlocal asked
+        if type(operation) is Acquire:
+            asked += 1
+            faults.delay = seconds if asked <= times else 0
+        return ""
+
+    faults.rule = rule
+
+
+async def test_a_lock_that_came_after_its_lease_is_asked_for_again() -> None:
+    async with FaultyAsyncTracker() as tracker:
+        faults = tracker.faults["memory"]
+        for wait in (0, 10):
+            late(faults)
+            async with tracker.lock(Checkout, KEY, lease=1.0, wait=wait) as lock:
+                assert lock.expires_in > 0.3
+                (kept,) = locks_left(tracker.stores)
+                assert kept.lease.token == lock.token
+                lock.check()
+        assert len({asked.ticket for asked in faults.asked(Acquire)}) == 2
+        assert not locks_left(tracker.stores)
+
+
+def test_threads_ask_again_for_a_lock_that_came_after_its_lease() -> None:
+    with FaultyTracker() as tracker:
+        tracker.start(Checkout(key=KEY))
+        late(tracker.faults["memory"], seconds=0.8)
+        with tracker.get_locked(Checkout, KEY, lease=1.0, wait=0) as session:
+            assert tracker.lock_of(session).expires_in > 0.3
+            session.count = 1
+        assert tracker.get(Checkout, KEY).count == 1
+        assert not locks_left(tracker.stores)
+
+
+async def test_a_lock_whose_answers_were_lost_until_its_lease_was_over_is_held() -> None:
+    """Its lease is counted from when it was asked for first: each loss makes it shorter."""
+    async with FaultyAsyncTracker() as tracker:
+        until = time.monotonic() + 1.2
+
+        def rule(operation: Any) -> str:
+            return "after" if type(operation) is Acquire and time.monotonic() < until else ""
+
+        tracker.faults["memory"].rule = rule
+        async with tracker.lock(Checkout, KEY, lease=1.0) as lock:
+            assert lock.expires_in > 0.3
+        assert not locks_left(tracker.stores)
+
+
+async def test_a_session_that_began_under_a_lock_that_came_late_is_begun_once() -> None:
+    async with FaultyAsyncTracker() as tracker:
+        late(tracker.faults["memory"])
+        missing = Checkout(count=3)
+        async with tracker.get_locked(Checkout, KEY, lease=1.0, missing=missing) as session:
+            assert session is missing
+            session.count += 1
+        session = await tracker.get(Checkout, KEY)
+        assert (session.count, session.version) == (4, 2)
+
+
+async def test_a_lock_that_never_comes_in_time_is_lost_before_its_block_begins() -> None:
+    async with FaultyAsyncTracker() as tracker:
+        faults = tracker.faults["memory"]
+        for wait, most in ((0, 2), (1, 3)):
+            before = len(faults.asked(Acquire))
+            late(faults, times=10, seconds=0.6)
+            with pytest.raises(LockLostError, match="lease"):
+                async with tracker.lock(Checkout, KEY, lease=1.0, wait=wait):
+                    pytest.fail("it is not held")
+            assert 2 <= len(faults.asked(Acquire)) - before <= most
+        faults.delay = 0
+        await asyncio.wait_for(tracker.close(), 20)
+        assert not locks_left(tracker.stores)
+
+
+async def test_who_took_the_lock_of_one_who_heard_of_it_too_late_has_it() -> None:
+    async with FaultyAsyncTracker() as tracker:
+        faults = tracker.faults["memory"]
+        late(faults, seconds=1.2)
+        is_late = faults.rule
+
+        def rule(operation: Any) -> str:
+            if len(faults.asked(Acquire)) == 2:
+                other = replace(operation, ticket=1, lease=60_000, holder="another")
+                assert type(tracker.stores["memory"].at_once(other)) is Granted
+            return is_late(operation)
+
+        faults.rule = rule
+        with pytest.raises(LockNotAcquiredError, match="another"):
+            async with tracker.lock(Checkout, KEY, lease=1.0, wait=0):
+                pytest.fail("it is not held")
+        (kept,) = locks_left(tracker.stores)
+        assert kept.lease.ticket == 1
+        assert not kept.queue
+
+
+async def test_who_is_cancelled_while_it_asks_again_leaves_nothing() -> None:
+    async with FaultyAsyncTracker() as tracker:
+        faults = tracker.faults["memory"]
+        late(faults, times=2)
+        is_late, asks_again = faults.rule, asyncio.Event()
+
+        def rule(operation: Any) -> str:
+            if len(faults.asked(Acquire)) == 2:
+                asks_again.set()
+            return is_late(operation)
+
+        faults.rule = rule
+        entering = asyncio.create_task(holding(tracker, KEY, asyncio.Event(), lease=1.0))
+        await asyncio.wait_for(asks_again.wait(), 20)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        faults.delay = 0
+        await asyncio.wait_for(tracker.close(), 20)
+        assert not locks_left(tracker.stores)
 
 
 # Whose cancellation ----------------------------------------------------------

@@ -108,6 +108,16 @@ def test_locks_are_no_bar_and_stay_with_their_keys(store: Store) -> None:
     assert granted.token > hold.token
 
 
+def test_what_a_key_without_a_session_remembers_is_left_to_who_sweeps(store: Store) -> None:
+    """Or a log-out would have to read them all."""
+    store.lock("kold", 7)
+    store.ask(Release(at("kold"), 7))
+    store.go_on(100 * REMEMBERED)
+    store.start("kios")
+    assert store.delete_all() == Ended(1)
+    assert "kold" in store.slot.keys
+
+
 def test_a_repeated_log_out_answers_the_same_and_ends_nothing_more(store: Store) -> None:
     store.start("kios")
     store.start("kweb")

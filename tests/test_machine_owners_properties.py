@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace
 
-from sessiontracker.machine import apply, concerns_others
+from sessiontracker.machine import apply, concerns_others, concerns_the_ended
 from sessiontracker.operations import (
     Acquire,
     Address,
@@ -198,6 +198,16 @@ class Owners(RuleBasedStateMachine):
             assert partial.keys.get(name) == self.slot.keys.get(name)
             others = {k: v for k, v in self.slot.keys.items() if k != name}
             assert others == {k: v for k, v in before.keys.items() if k != name}
+            assert (partial.shared, partial.ending) == (self.slot.shared, self.slot.ending)
+        elif not concerns_the_ended(operation):
+            # It is the same without what was left of sessions that have ended.
+            its = {name, operation.to} if isinstance(operation, Rotate) else {name}
+            living = {k: v for k, v in before.keys.items() if k in its or v.active or v.finished}
+            partial, same = apply(Slot(living, before.shared, before.ending), operation, self.now)
+            assert same == outcome
+            changed = {k: v for k, v in self.slot.keys.items() if v != before.keys.get(k)}
+            assert changed == {k: v for k, v in partial.keys.items() if v != before.keys.get(k)}
+            assert living.keys() - partial.keys.keys() == living.keys() - self.slot.keys.keys()
             assert (partial.shared, partial.ending) == (self.slot.shared, self.slot.ending)
         if self.slot is not before:
             assert due(self.slot) > 0

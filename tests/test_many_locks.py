@@ -7,8 +7,12 @@ from contextlib import AsyncExitStack
 from time import perf_counter
 from typing import Any
 
+import pytest
+
 from sessiontracker import AsyncSessionTracker
-from sessiontracker.operations import Renew
+from sessiontracker.memory import AsyncMemoryBackend
+from sessiontracker.operations import Acquire, Renew
+from tests.faulty import FaultyAsyncTracker
 from tests.trackers import Checkout
 
 FEW, MANY = 20, 4_000
@@ -38,6 +42,31 @@ async def cost_of_waiting_beside(count: int) -> float:
 async def test_one_who_waits_does_not_search_the_locks_that_are_held() -> None:
     few, many = await cost_of_waiting_beside(FEW), await cost_of_waiting_beside(MANY)
     assert many < 20 * few  # 200 times as many
+
+
+async def looks_beside(count: int, monkeypatch: pytest.MonkeyPatch) -> float:
+    """How often in its store's own interval one of ``count`` who wait for a lock looks again."""
+    every = 0.1
+    monkeypatch.setattr(AsyncMemoryBackend, "look_every", every)
+    async with FaultyAsyncTracker() as tracker:
+
+        async def enter() -> None:
+            async with tracker.lock(Checkout, "wanted"):
+                pass
+
+        async with tracker.lock(Checkout, "wanted"):
+            waiting = [asyncio.create_task(enter()) for _ in range(count)]
+            await asyncio.sleep(4 * every)  # until it is known how many they are
+            before = len(tracker.faults["memory"].asked(Acquire))
+            await asyncio.sleep(30 * every)
+            looks = len(tracker.faults["memory"].asked(Acquire)) - before
+        await asyncio.gather(*waiting)
+    return looks / count / 30
+
+
+async def test_where_many_wait_each_looks_the_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = await looks_beside(5, monkeypatch), await looks_beside(250, monkeypatch)
+    assert 0 < many < few / 2
 
 
 async def renewed_in_turns(tracker: AsyncSessionTracker, count: int) -> list[list[Renew]]:

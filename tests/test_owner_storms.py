@@ -18,7 +18,7 @@ import pytest
 
 from sessiontracker import AsyncSessionTracker, OwnedSession, SessionNotFoundError, SessionTracker
 from tests.clock import Clock
-from tests.owner_work import OWNER
+from tests.owner_work import OWNER, come_and_go
 from tests.owner_work import Login as Limited
 from tests.stores import STORES, Place, place_of
 
@@ -70,6 +70,26 @@ def test_a_limit_and_log_outs_hold_under_many_at_once(place: Place) -> None:
         left = tracker.list_sessions(Limited, OWNER)
         assert tracker.count_sessions(Limited, OWNER) == len(left)
     assert seen <= MOST
+    assert said["started"] - said["ended"] == len(left) <= MOST
+    assert said["ended"]
+
+
+async def test_they_hold_in_memory_too() -> None:
+    """Where all are tasks of one process."""
+    config = {"defaults": {"finished_retention": "0s", "max_per_owner": MOST}}
+    said = Counter(started=0, ended=0)
+    async with AsyncSessionTracker(config) as tracker:
+        tasks = [
+            asyncio.create_task(come_and_go(tracker, ROUNDS, Random(number), said))
+            for number in range(PROCESSES * TASKS)
+        ]
+        while not all(task.done() for task in tasks):
+            assert len(await tracker.list_sessions(Limited, OWNER)) <= MOST
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+        left = await tracker.list_sessions(Limited, OWNER)
+        assert await tracker.count_sessions(Limited, OWNER) == len(left)
+    assert said.pop("too many") == MOST
     assert said["started"] - said["ended"] == len(left) <= MOST
     assert said["ended"]
 

@@ -31,6 +31,8 @@ __all__ = ["AsyncAsker"]
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.5
 _SPARE = 1 / 10  # of all the time: what is left for an answer to the last that is asked
+_LOOKS = 250  # a second, by all who wait in this process
+_RAREST = 4_000  # ms between two looks of one: the claim of one who died lasts 1.5 times as long
 _HARMLESS = (Read, Touch, Renew, Scan, Reap, Ping)
 
 
@@ -47,8 +49,9 @@ class AsyncAsker:
         self.name = name
         self.backend = backend
         self.at_once = backend.at_once
-        self.look_every = round(backend.look_every * 1000)
-        """How often, in ms, one who waits for a lock looks again by itself."""
+        self.waiters: set[int] = set()
+        """The tickets that are in line for locks."""
+        self._look_every = round(backend.look_every * 1000)
         self._timeout = timeout
         self._batcher = AsyncBatcher(backend, max_in_flight, timeout)
         self._closed = False
@@ -129,6 +132,15 @@ class AsyncAsker:
             if type(answer) is Pong:
                 since = max(1, answer.now // 1000 - elapsed)
                 call.operation = repeat(call.operation, since)
+
+    @property
+    def look_every(self) -> int:
+        """How often, in ms, one who waits for a lock looks again by itself: where many wait, the
+        rarer, since each look costs the store the more, the longer the queue is."""
+        every, waiters = self._look_every, len(self.waiters)
+        while waiters * 1000 > _LOOKS * every and 2 * every <= _RAREST:
+            every *= 2  # in few steps: looks that are alike are sent together
+        return every
 
     async def close(self) -> None:
         self._closed = True

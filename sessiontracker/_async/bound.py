@@ -110,7 +110,6 @@ class _AsyncBoundAsker(AsyncAsker):
         self.name = asker.name
         self.backend = asker.backend
         self.at_once = None
-        self.look_every = asker.look_every
         self.when_over = transaction.when_over
         self._transaction = transaction
 

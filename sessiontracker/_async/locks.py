@@ -66,6 +66,8 @@ _log = logging.getLogger("sessiontracker")
 
 # Refusals after which there is neither lock nor ticket.
 _LEFT_NOTHING = (Locked, Missing, IsFinished, Lost)
+_LATE = 2 / 3000  # s for each ms of a lease: an answer that takes longer leaves too little of it
+_MOST_LATE = 3  # such answers to one who asks
 # Outcomes of a last step that say nothing of the lock.
 _SETTLED_NOTHING = (Unavailable, NoAnswer, Failed, Broken)
 
@@ -155,6 +157,8 @@ class AsyncLockContext(Generic[S]):
         except BaseException:
             keeper.let_go(store, address, ticket)
             raise
+        finally:
+            store.locking.waiters.discard(ticket)
         if type(outcome) is not Granted:
             if not isinstance(outcome, _LEFT_NOTHING):
                 keeper.let_go(store, address, ticket)
@@ -172,12 +176,18 @@ class AsyncLockContext(Generic[S]):
         return outcome
 
     async def _asked(self, ticket: int, read: bool, began: float) -> tuple[float, Outcome]:
-        """Ask and wait until there is more to say than to wait: that, and when it was asked."""
+        """Ask and wait until there is more to say than to wait: that, and when it was asked.
+
+        A lease that is over, or nearly so, by the time that its answer is here is asked for once
+        more, whatever the time; and more often while there is time to wait. It is the ticket's own
+        as yet, or else others had their turn.
+        """
         store, target, keeper = self._store, self._target, self._keeper
         address, settings = target.address, store.binding.settings
         start = target.missing[1] if read and target.missing is not None else None
         until = None if target.wait is None else began + target.wait
-        waited = False
+        waiters = store.locking.waiters
+        late = 0
         while True:
             sent = monotonic()
             outcome = await store.locking.ask(
@@ -194,16 +204,27 @@ class AsyncLockContext(Generic[S]):
                     keep=settings.token_retention,
                 )
             )
+            if type(outcome) is Granted:
+                now = monotonic()
+                if now - sent < outcome.expires_in * _LATE:
+                    return sent, outcome
+                late += 1
+                if late == 1 or (late < _MOST_LATE and (until is None or now < until)):
+                    continue
+                if now - sent < outcome.expires_in / 1000:
+                    return sent, outcome
+                raise lock_lost(store.binding, address)
             if type(outcome) is not Queued:
                 return sent, outcome
-            if not waited and keeper.is_held_here(address):
-                _log.warning(
-                    "the lock of %r session %r is wanted by the very task that holds it: locks "
-                    "are not reentrant, and this one waits for itself",
-                    address.type,
-                    store.binding.label(address),
-                )
-            waited = True
+            if ticket not in waiters:
+                waiters.add(ticket)
+                if keeper.is_held_here(address):
+                    _log.warning(
+                        "the lock of %r session %r is wanted by the very task that holds it: locks "
+                        "are not reentrant, and this one waits for itself",
+                        address.type,
+                        store.binding.label(address),
+                    )
             pause = outcome.look_in / 1000
             if until is not None:
                 pause = max(0.0, min(pause, until - monotonic()))

@@ -43,7 +43,7 @@ from ..operations import (
 from ..state import NOTHING, Key, Slot, put, settle
 from . import locks, owners, sessions
 
-__all__ = ["apply", "concerns_others", "depends_on_time"]
+__all__ = ["apply", "concerns_others", "concerns_the_ended", "depends_on_time"]
 
 
 def _tell_time(key: Key, _: Time, now: int) -> tuple[Key, Outcome]:
@@ -118,6 +118,14 @@ def concerns_others(operation: Operation) -> bool:
     if isinstance(operation, Resume):
         return operation.limit is not None
     return isinstance(operation, Start) or type(operation) in _OF_AN_OWNER
+
+
+def concerns_the_ended(operation: Operation) -> bool:
+    """Whether the outcome depends on what those other keys remember that hold no session any more.
+
+    For whatever else `concerns_others`, they may be left out.
+    """
+    return isinstance(operation, EndOwner) and operation.since > 0
 
 
 def depends_on_time(outcome: Outcome) -> bool:

@@ -19,7 +19,7 @@ from ..operations import (
     Renew,
     Unknown,
 )
-from ..state import FREE, Key, Lease, Lock, Waiter, is_alive
+from ..state import ALIVE, FREE, Key, Lease, Lock, Waiter
 from .rules import absent, is_lost, leave
 from .sessions import begin, has_begun, read_active
 
@@ -69,16 +69,17 @@ def _enqueue(key: Key, lock: Lock, lease: Lease, operation: Acquire, ms: int) ->
     """``operation`` in line: at the end the first time, then a sign of life where it stands."""
     every = operation.look_every
     waiter = Waiter(operation.ticket, operation.holder, every, ms)
-    for ahead, known in enumerate(lock.queue):
-        if known.ticket == operation.ticket:
-            queue = (*lock.queue[:ahead], waiter, *lock.queue[ahead + 1 :])
-            # Looks in quick succession say nothing new, and then change nothing; but for those
-            # at a claim, which may begin with this one, and has to be survived.
-            quick = known.every == every and ms - known.seen < every // 4
-            fresh = quick and lease.token > 0
-            break
+    tickets = [known.ticket for known in lock.queue]
+    if operation.ticket in tickets:
+        ahead = tickets.index(operation.ticket)
+        known = lock.queue[ahead]
+        queue = (*lock.queue[:ahead], waiter, *lock.queue[ahead + 1 :])
+        # Looks in quick succession say nothing new, and then change nothing; but for those at a
+        # claim, which may begin with this one, and has to be survived.
+        quick = known.every == every and ms - known.seen < every // 4
+        fresh = quick and lease.token > 0
     else:
-        alive = [known for known in lock.queue if is_alive(known, ms)]
+        alive = [known for known in lock.queue if ms < known.seen + ALIVE * known.every]
         ahead, queue, fresh = len(alive), (*alive, waiter), False
     if not fresh:
         key = replace(key, lock=replace(lock, queue=queue))

@@ -216,7 +216,8 @@ def end(slot: Slot, operation: EndOwner, now: int) -> Step:
     for name, key in slot.keys.items():
         after, ended = (key, 0) if name == operation.keep else _end(key, operation, ms)
         gone += ended
-        if not is_forgotten(after, ms):
+        # What keys without sessions remember is left to who sweeps: they need not be read.
+        if after != NOTHING and not (ended and is_forgotten(after, ms)):
             keys[name] = after
     if not gone:
         return slot, Ended(0)
