@@ -11,7 +11,7 @@ from sessiontracker.backend import BackendError, machine, operations, state
 
 from .known import NO_ROW, Known, Stored
 from .lapsing import has_just_lapsed
-from .owned import Owner, decode_owner
+from .owned import Others, Owner, decode_owner, names_of, others_of
 from .rows import decode
 from .statements import Statements
 from .writes import Writes, place_of
@@ -69,12 +69,15 @@ class Batch:
         owner = self._owner(address.slot)
         if isinstance(owner, str):
             return operations.Broken(owner)
-        if machine.concerns_others(operation):
-            self._look_at_all(owner)
-        elif not owner.knows(address.key):
-            row = self._known.get(address) or self._load(address)
-            if row is not None:
-                owner.learn(address.key, row)
+        others = others_of(operation)
+        if others != "none":
+            self._look_at(owner, others)
+        for name in names_of(operation):
+            if not owner.knows(name):
+                at = replace(address, key=name)
+                row = self._known.get(at) or self._load(at)
+                if row is not None:
+                    owner.learn(name, row)
         if address in self._broken:
             return operations.Broken(self._broken[address])
         slot = owner.slot
@@ -107,12 +110,14 @@ class Batch:
             owner = self._owners[address] = Owner(address, row)
         return owner
 
-    def _look_at_all(self, owner: Owner) -> None:
-        """Have ``owner`` know all of its keys. A row that is none of ours is passed over."""
-        if owner.is_whole:
+    def _look_at(self, owner: Owner, others: Others) -> None:
+        """Have ``owner`` know these ``others`` of its keys. A row that is none of ours is passed
+        over."""
+        if owner.others in (others, "all"):
             return
-        place = place_of(owner.address)[:2]
-        for *values, name in self._cursor.execute(self._statements.load_all, place).fetchall():
+        statements = self._statements
+        load = statements.load_all if others == "all" else statements.load_those_with_sessions
+        for *values, name in self._cursor.execute(load, place_of(owner.address)[:2]).fetchall():
             try:
                 key = name.decode()
                 address = replace(owner.address, key=key)
@@ -126,7 +131,7 @@ class Batch:
                 _log.warning("the row of key %r of an owner is passed over: %s", name, error)
                 continue
             owner.learn(key, row)
-        owner.is_whole = True
+        owner.others = others
 
     def is_for_a_writer(self, address: operations.Address) -> bool:
         """Whether a step changed what is at ``address``, or what else is its owner's, or said what

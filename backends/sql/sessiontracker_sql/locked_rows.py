@@ -111,15 +111,19 @@ class LockedRows:
         place: Sequence[bytes],
         columns: Sequence[str],
         values: Sequence[Any],
-    ) -> None:
+    ) -> bool:
+        """Whether there was such a row."""
         statement = self._updates.get(columns)
         if statement is None:
             names = (*columns, "revision")
             new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+            if "reserved_until" in self.table.c:
+                new["reserved_until"] = None  # whoever it was reserved for has been overtaken
             statement = update(self.table).where(self._here).values(new)
             self._updates[columns] = statement
         given = {f"new_{name}": value for name, value in zip(columns, values, strict=True)}
-        run(connection, statement, {**_at(place), **given, "new_revision": new_id()})
+        done = run(connection, statement, {**_at(place), **given, "new_revision": new_id()})
+        return bool(done.rowcount)
 
     def delete(self, connection: Connection, place: Sequence[bytes]) -> None:
         run(connection, self._delete, _at(place))

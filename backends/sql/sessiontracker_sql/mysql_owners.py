@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from sessiontracker.backend import operations
+
 from . import error_numbers
 from .literals import KEY, at, literal, ms, us
 from .mysql_locked import Locked
-from .owned import OWNER_COLUMNS
-from .owners import OwnerChange, OwnerPlace, OwnerRows, collect
+from .owned import OWNER_COLUMNS, Others
+from .owners import OwnerChange, OwnerPlace, OwnerRows, Wanted, by_others, collect
 from .packing import Packing
 from .rows import COLUMNS
 from .schema import Tables
@@ -19,6 +21,19 @@ from .versions import check_oldest
 __all__ = ["MySQLOwners"]
 
 _PLACE = KEY[:2]
+_OWN = ("o.revision", "o.reserved_until")
+
+
+def _those(wanted: Mapping[OwnerPlace, Wanted]) -> Iterator[str]:
+    """Which rows hold sessions, or are named: each said in full, so that it is found by an index,
+    whatever else there is of the owner."""
+    for place, its in wanted.items():
+        here = " AND ".join(
+            f"k.{name} = {literal(part)}" for name, part in zip(_PLACE, place, strict=True)
+        )
+        yield f"{here} AND k.due = {operations.FOREVER}"
+        if its.keys:
+            yield f"{here} AND k.`key` IN ({', '.join(map(literal, its.keys))})"
 
 
 class MySQLOwners:
@@ -40,25 +55,27 @@ class MySQLOwners:
         )
 
     def load(
-        self, wanted: Mapping[OwnerPlace, Sequence[bytes] | None], now: int | None
+        self, wanted: Mapping[OwnerPlace, Wanted], now: int | None
     ) -> Talk[Mapping[OwnerPlace, OwnerRows | str]]:
         found: dict[OwnerPlace, OwnerRows | str] = {}
-        all_ = [place for place, keys in wanted.items() if keys is None]
-        some = [(*place, key) for place, keys in wanted.items() for key in keys or ()]
-        for places, names in ((all_, _PLACE), (some, KEY)):
-            if not places:
-                continue
-            answer = yield Query(self._loading(places, names, now))
+        for others, part in by_others(wanted).items():
+            answer = yield Query(self._loading(part, others, now))
             for packed in answer.rows:
-                (*times, oldest, revision), row = self._packing.read(packed)
+                (*times, oldest, revision, reserved), row = self._packing.read(packed)
                 check_oldest(self._tables, oldest)
                 clock = times[0] or 0, times[1] or 0
-                collect(found, (row[0], row[1]), revision, clock, row[2:])
+                collect(found, (row[0], row[1]), revision, reserved, clock, row[2:])
         return found
 
-    def _loading(
-        self, places: Sequence[Sequence[bytes]], names: Sequence[str], now: int | None
-    ) -> str:
+    def _loading(self, wanted: Mapping[OwnerPlace, Wanted], others: Others, now: int | None) -> str:
+        places: list[Sequence[bytes]] = list(wanted)
+        names: Sequence[str] = _PLACE
+        more = ""
+        if others == "none":
+            places = [(*place, key) for place, its in wanted.items() for key in its.keys]
+            names = KEY
+        elif others == "with sessions":
+            more = f" AND ({' OR '.join(_those(wanted))})"
         # NOW is when the statement began, before its snapshot was taken.
         before, after = (us("NOW(6)"), us("SYSDATE(6)")) if now is None else (str(now), str(now))
         given = " UNION ALL ".join(
@@ -68,9 +85,9 @@ class MySQLOwners:
             )
             for place in places
         )
-        here = " AND ".join(f"k.{name} = g.{name}" for name in names)
+        here = " AND ".join(f"k.{name} = g.{name}" for name in names) + more
         return (
-            f"SELECT {self._packing.select([before, after, self._oldest, 'o.revision'])} "
+            f"SELECT {self._packing.select([before, after, self._oldest, *_OWN])} "
             f"FROM ({given}) g "
             f"LEFT JOIN {self._owners} o ON o.`type` = g.`type` AND o.`scope` = g.`scope` "
             f"LEFT JOIN {self._keys} k ON {here}"
@@ -106,7 +123,7 @@ class MySQLOwners:
             )
             rows, there = self._locked.pass_by(self._owners, here, _PLACE)
             yield (
-                f"UPDATE {rows} SET revision = {change.revision}, {sets} "
+                f"UPDATE {rows} SET revision = {change.revision}, reserved_until = NULL, {sets} "
                 f"WHERE {there} AND revision = {change.before} AND {in_time}"
             )
         # The rest is only if that was.
@@ -126,6 +143,20 @@ class MySQLOwners:
         if change.values is None:
             yield f"DELETE FROM {self._owners} WHERE {here} AND revision = {change.revision}"
         yield "COMMIT"
+
+    def reserve(self, place: OwnerPlace, revision: int, time: int, now: int | None) -> Talk[bool]:
+        clock = ms("SYSDATE(6)") if now is None else str(now // 1000)
+        rows, there = self._locked.pass_by(self._owners, at(place), _PLACE)
+        try:
+            answer = yield Query(
+                f"UPDATE {rows} SET revision = {revision}, reserved_until = {clock} + {time} "
+                f"WHERE {there} AND IFNULL(reserved_until, 0) - {clock} NOT BETWEEN 1 AND {time}"
+            )
+        except ServerError as error:
+            if error.code in error_numbers.LEFT_OUT:
+                return False
+            raise
+        return answer.counts[0] == 1
 
     def due(self, limit: int, now_ms: int) -> Talk[Sequence[OwnerPlace]]:
         answer = yield Query(

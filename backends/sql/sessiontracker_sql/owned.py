@@ -1,21 +1,37 @@
 """An owner's slot, put together of its rows: one of the owner, and one of each key.
 
 What concerns one key looks at two rows, however many sessions the owner has; what concerns
-others as well looks at all of them.
+others as well looks at those that hold sessions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from sessiontracker.backend import operations, shown, state
+from sessiontracker.backend import machine, operations, shown, state
 
 from .known import NO_ROW, Stored
 
-__all__ = ["OWNER_COLUMNS", "Owner", "decode_owner", "due_later", "owner_values"]
+__all__ = [
+    "OTHERS",
+    "OWNER_COLUMNS",
+    "Others",
+    "Owner",
+    "decode_owner",
+    "due_later",
+    "names_of",
+    "others_of",
+    "owner_values",
+]
+
+Others = Literal["none", "with sessions", "all"]
+"""Which of an owner's keys, beside those that are named. (With sessions, or with a lease.)"""
+
+OTHERS: tuple[Others, ...] = ("none", "with sessions", "all")
+"""Each with those before it."""
 
 OWNER_COLUMNS = (
     *(f"shared_{name}" for name in ("payload", "version", "write", "kept")),
@@ -25,6 +41,19 @@ OWNER_COLUMNS = (
 """All of an owner's row but its primary key."""
 
 _DAY = 86_400_000
+
+
+def names_of(operation: operations.Operation) -> tuple[str, ...]:
+    """The keys that ``operation`` is about."""
+    key = operation.address.key
+    return (key, operation.to) if isinstance(operation, operations.Rotate) else (key,)
+
+
+def others_of(operation: operations.Operation) -> Others:
+    """Which other keys ``operation`` looks at, too."""
+    if machine.concerns_the_ended(operation):
+        return "all"
+    return "with sessions" if machine.concerns_others(operation) else "none"
 
 
 def decode_owner(row: Sequence[Any]) -> Stored:
@@ -83,14 +112,15 @@ class Owner:
     def __init__(self, address: operations.Address, row: Stored) -> None:
         self.address = address
         self.slot = row[0]
-        self.is_whole = False
+        self.others: Others = "none"
+        """What was looked at beside the keys that were learnt one by one."""
         self.has_changed = False
         self._row = row
         self._rows: dict[str, Stored] = {}  # of its keys, as they were
 
     def knows(self, name: str) -> bool:
         """Whether it was looked at what there is at this key."""
-        return self.is_whole or name in self._rows
+        return name in self._rows or self.others == "all"
 
     def learn(self, name: str, row: Stored) -> None:
         """This is what there is at the key ``name``."""

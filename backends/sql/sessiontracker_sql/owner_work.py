@@ -5,10 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from sessiontracker.backend import operations, state
+from sessiontracker.backend import new_id, operations, state
 
 from .lapsing import LATEST
-from .owners import OwnerBatch, OwnerChange, OwnerPlace, OwnerRows, change_of, owner_of
+from .owners import (
+    TURN,
+    OwnerBatch,
+    OwnerChange,
+    OwnerPlace,
+    OwnerRows,
+    Wanted,
+    change_of,
+    owner_of,
+)
 from .pace import BUSY, Pace
 from .server import Server
 from .talk import LostError, ServerError, Talk
@@ -32,6 +41,11 @@ def carry_out(server: Server, steps: Sequence[operations.Operation], clock: Cloc
     pace = Pace()
     while wanted := batch.wanted():
         try:
+            for place in batch.overtaken():
+                revision = new_id()
+                if (yield from server.owners.reserve(place, revision, TURN, clock and clock())):
+                    batch.take_turn(place, revision)
+                    pace.extend(TURN / 1000)
             found = yield from server.owners.load(wanted, clock and clock())
             yield from writing.write(batch.decide(found))
         except ServerError as error:
@@ -62,11 +76,15 @@ def reap(server: Server, limit: int, now: int, clock: Clock) -> Talk[tuple[int, 
         if gone >= limit:
             break
         looked_at += 1
-        found = yield from server.owners.load({place: None}, clock and clock())
+        found = yield from server.owners.load(
+            {place: Wanted(others="with sessions")}, clock and clock()
+        )
         rows = found[place]
         if isinstance(rows, str) or rows.broken or not _is_text(place):
             _log.warning("an owner of %r is passed over: a row is none of ours", place[0])
             yield from server.owners.leave(place, operations.FOREVER)
+            continue
+        if rows.is_reserved:
             continue
         change, count = _swept(place, rows, limit - gone)
         done = yield from server.owners.write([change], clock and clock())
@@ -89,7 +107,7 @@ def _swept(place: OwnerPlace, rows: OwnerRows, most: int) -> tuple[OwnerChange, 
     """The owner without ``most`` of the sessions that expired (of one key, both go), and how many
     those are."""
     type, scope = (part.decode() for part in place)
-    owner = owner_of(operations.Address(type, scope, ""), rows, None)
+    owner = owner_of(operations.Address(type, scope, ""), rows, "with sessions")
     before = owner.slot
     after, count = state.sweep(before, rows.after)
     if count > most:

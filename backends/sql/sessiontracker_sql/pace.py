@@ -25,9 +25,14 @@ class Pace:
 
     def __init__(self, patience: float = _PATIENCE) -> None:
         """``patience``: for how long, in s."""
-        self._until = monotonic() + patience
+        self._begun, self._patience = monotonic(), patience
+        self._until = self._begun + patience
         self._rounds = 0
         self._pause = 0.0
+
+    def extend(self, seconds: float) -> None:
+        """Others leave it so much time: it is tried for longer, once in all."""
+        self._until = self._begun + self._patience + seconds
 
     def is_over(self) -> bool:
         """Whether there is to be no further round after this one."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sessiontracker.backend import operations
+
 from .given import LIMITS_WAITING, arguments, quoted, rows_given, type_of
-from .owned import OWNER_COLUMNS
-from .owners import OwnerChange, OwnerPlace, OwnerRows, collect
+from .owned import OTHERS, OWNER_COLUMNS, Others
+from .owners import OwnerChange, OwnerPlace, OwnerRows, Wanted, by_others, collect
 from .rows import COLUMNS
-from .schema import Tables
+from .schema import OWNED, Tables
 from .talk import Query, Talk
 from .versions import check_oldest
 
@@ -33,44 +35,62 @@ class PostgreSQLOwners:
         self._ms = ms
         self._channel = channel
         self._loads = {
-            (names, alone): self._loading(names, alone=alone)
-            for names in (_PLACE, _KEY)
+            (others, alone): self._loading(others, alone=alone)
+            for others in OTHERS
             for alone in (False, True)
         }
         self._write = self._writing()
+        self._reserve = (
+            f"UPDATE {owners} o SET revision = $1::bigint, "
+            f"reserved_until = coalesce($2::bigint / 1000, {ms}) + $3::bigint "
+            f"FROM (SELECT ctid FROM {owners} WHERE type = $4::bytea AND scope = $5::bytea "
+            f"AND coalesce(reserved_until, 0) - coalesce($2::bigint / 1000, {ms}) "
+            "NOT BETWEEN 1 AND $3::bigint FOR UPDATE SKIP LOCKED) free "
+            "WHERE o.ctid = free.ctid RETURNING 1"
+        )
         self._due = (
             f"SELECT type, scope FROM {owners} WHERE due <= $1::bigint "
             "ORDER BY due LIMIT $2::bigint"
         )
 
     def load(
-        self, wanted: Mapping[OwnerPlace, Sequence[bytes] | None], now: int | None
+        self, wanted: Mapping[OwnerPlace, Wanted], now: int | None
     ) -> Talk[Mapping[OwnerPlace, OwnerRows | str]]:
         found: dict[OwnerPlace, OwnerRows | str] = {}
-        every = [place for place, keys in wanted.items() if keys is None]
-        some = [(*place, key) for place, keys in wanted.items() for key in keys or ()]
-        for names, places in ((_PLACE, every), (_KEY, some)):
-            if not places:
-                continue
-            text = self._loads[names, len(places) == 1]
-            answer = yield Query(text, (now, *arguments(places)))
-            for n, oldest, before, after, revision, *values in answer.rows:
+        for others, part in by_others(wanted).items():
+            places: list[Sequence[bytes]] = list(part)
+            keys = [key for its in part.values() for key in its.keys]
+            more = [keys] if others == "with sessions" else []
+            if others == "none":
+                places = [(*place, key) for place, its in part.items() for key in its.keys]
+            text = self._loads[others, len(places) == 1]
+            answer = yield Query(text, (now, *arguments(places), *more))
+            for n, oldest, before, after, revision, reserved, *values in answer.rows:
                 check_oldest(self._tables, oldest)
                 type, scope = places[n - 1][:2]
-                collect(found, (type, scope), revision, (before, after), values)
+                collect(found, (type, scope), revision, reserved, (before, after), values)
         return found
 
-    def _loading(self, names: Sequence[str], *, alone: bool) -> str:
+    def _loading(self, others: Others, *, alone: bool) -> str:
+        names = _KEY if others == "none" else _PLACE
         given = rows_given(dict.fromkeys(names, "bytea"), 2, alone=alone, numbered=True)
         owner_columns = ", ".join(f"o.{name}" for name in OWNER_COLUMNS)
         key_columns = ", ".join(f"k.{name}" for name in COLUMNS)
         here = " AND ".join(f"k.{name} = g.{name}" for name in names)
+        keys = f"{self._keys} k ON {here}"
+        if others == "with sessions":  # each part by an index of its own
+            part = f"SELECT k.key, {key_columns} FROM {self._keys} k WHERE {here}"
+            keys = (
+                f"LATERAL ({part} AND {OWNED} "
+                f"UNION ALL {part} AND k.due <> {operations.FOREVER} "
+                f"AND k.key = ANY(${2 + len(names)}::bytea[])) k ON true"
+            )
         return (
             f"WITH clock AS MATERIALIZED ({self._clock}) "
-            f"SELECT g.n, c.oldest, c.before, c.after, o.revision, {owner_columns}, k.key, "
-            f"{key_columns} FROM clock c CROSS JOIN ({given}) g "
+            "SELECT g.n, c.oldest, c.before, c.after, o.revision, o.reserved_until, "
+            f"{owner_columns}, k.key, {key_columns} FROM clock c CROSS JOIN ({given}) g "
             f"LEFT JOIN {self._owners} o ON o.type = g.type AND o.scope = g.scope "
-            f"LEFT JOIN {self._keys} k ON {here}"
+            f"LEFT JOIN {keys}"
         )
 
     def write(self, changes: Sequence[OwnerChange], now: int | None) -> Talk[set[int]]:
@@ -127,7 +147,7 @@ class PostgreSQLOwners:
                 f"WHERE o.revision = g.before AND {LIMITS_WAITING} FOR UPDATE OF o SKIP LOCKED"
             ),
             "updated": (
-                f"UPDATE {self._owners} o SET {sets} FROM locked g "
+                f"UPDATE {self._owners} o SET {sets}, reserved_until = NULL FROM locked g "
                 f"WHERE o.ctid = g.place AND NOT g.gone AND {in_time} RETURNING g.revision"
             ),
             "deleted": (
@@ -161,6 +181,10 @@ class PostgreSQLOwners:
         }
         texts = ", ".join(f"{name} AS MATERIALIZED ({text})" for name, text in parts.items())
         return f"WITH {texts} SELECT revision, (SELECT count(*) FROM woken) FROM done"
+
+    def reserve(self, place: OwnerPlace, revision: int, time: int, now: int | None) -> Talk[bool]:
+        answer = yield Query(self._reserve, (revision, now, time, *place))
+        return bool(answer.rows)
 
     def due(self, limit: int, now_ms: int) -> Talk[Sequence[OwnerPlace]]:
         answer = yield Query(self._due, (now_ms, limit))

@@ -132,6 +132,8 @@ class _Reaper:
                 broken.append(place)
             elif row.revision is not None:
                 change, count = _swept(place, row)
+                if change.key is not None and place[1]:
+                    continue  # that is its owner's to change
                 changes.append(change)
                 counts[change.revision] = count
         if broken:

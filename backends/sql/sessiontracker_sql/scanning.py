@@ -9,7 +9,7 @@ import msgspec
 
 from sessiontracker.backend import BackendError, operations, state
 
-from .owners import OwnerPlace
+from .owners import OwnerPlace, Wanted
 from .rows import decode
 from .server import Server
 from .talk import Talk
@@ -58,7 +58,7 @@ def _shared(
     """What the owners at ``places`` share with their sessions."""
     if not places:
         return {}
-    found = yield from server.owners.load({place: [b""] for place in places}, clock and clock())
+    found = yield from server.owners.load(dict.fromkeys(places, Wanted([b""])), clock and clock())
     return {
         place: None if isinstance(rows, str) else rows.row[0].shared
         for place, rows in found.items()

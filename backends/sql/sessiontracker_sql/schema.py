@@ -8,12 +8,17 @@ Nothing is compared but bytes and integers: no collation can fold two keys into 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, text
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 from sqlalchemy.types import TypeEngine
 
-__all__ = ["Tables"]
+from sessiontracker.backend import operations
+
+__all__ = ["OWNED", "Tables"]
+
+OWNED = f"due = {operations.FOREVER} AND scope <> ''"
+"""Of which rows an owner's own row says when they are due: those with sessions, or a lease."""
 
 
 class Tables:
@@ -21,7 +26,9 @@ class Tables:
     ``metadata`` holds them all.
 
     With ``revisions``, each row says which write left it so: for databases that others write
-    to between our reading a row and our writing it.
+    to between our reading a row and our writing it. With ``partial``, there is an index of some
+    rows alone: for databases that have such, and do not find these by the index of what is due
+    and the primary key.
     """
 
     def __init__(
@@ -29,6 +36,7 @@ class Tables:
         prefix: str = "sessiontracker_",
         *,
         revisions: bool = False,
+        partial: bool = False,
         schema: str | None = None,
     ) -> None:
         self.metadata = MetaData(schema=schema)
@@ -57,6 +65,11 @@ class Tables:
             Column("due", BigInteger, nullable=False),
         )
         self.due = Index(f"{prefix}keys_due", self.keys.c.due)
+        # An owner's that hold sessions, however many rows only remember some that have ended.
+        its = self.keys.c.type, self.keys.c.scope
+        self.owned = (
+            Index(f"{prefix}keys_owned", *its, postgresql_where=text(OWNED)) if partial else None
+        )
         # An owner's: what its sessions share, and its memory.
         self.owners = Table(
             f"{prefix}owners",
@@ -64,6 +77,8 @@ class Tables:
             Column("type", _bytes(255), primary_key=True),
             Column("scope", _bytes(64), primary_key=True),
             *[Column("revision", BigInteger, nullable=False)] * revisions,
+            # Until when others leave it to who reserved it, by that revision.
+            *[Column("reserved_until", BigInteger)] * revisions,
             Column("shared_payload", _bytes(2**32 - 1)),
             Column("shared_version", BigInteger),
             Column("shared_write", BigInteger),
@@ -90,7 +105,9 @@ class Tables:
         A step that is out in the world is never changed: what it made is the next one's
         to alter.
         """
-        keys = CreateTable(self.keys), CreateIndex(self.due)
+        keys: list[ExecutableDDLElement] = [CreateTable(self.keys), CreateIndex(self.due)]
+        if self.owned is not None:
+            keys.append(CreateIndex(self.owned))
         owners = CreateTable(self.owners), CreateIndex(self.owners_due)
         return [[*keys, *owners, CreateTable(self.schema)]]
 

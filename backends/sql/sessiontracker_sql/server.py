@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from sessiontracker.backend import Asked, operations
 
 from .optimistic import Change, Place, Row
-from .owners import OwnerChange, OwnerPlace, OwnerRows
+from .owners import OwnerChange, OwnerPlace, OwnerRows, Wanted
 from .schema import Tables
 from .talk import ServerError, Talk
 
@@ -22,14 +22,19 @@ class Owners(Protocol):
     """Whether it is one round trip to write several; else each is written by itself."""
 
     def load(
-        self, wanted: Mapping[OwnerPlace, Sequence[bytes] | None], now: int | None
+        self, wanted: Mapping[OwnerPlace, Wanted], now: int | None
     ) -> Talk[Mapping[OwnerPlace, OwnerRows | str]]:
-        """What there is of the owners that are ``wanted`` and of those of their keys (None: of
-        all), each from one snapshot; a text says why a row is none of ours."""
+        """What there is of the owners that are ``wanted`` and of those of their keys, each from
+        one snapshot; a text says why a row is none of ours."""
         ...
 
     def write(self, changes: Sequence[OwnerChange], now: int | None) -> Talk[set[int]]:
         """Write what nobody else has changed, or locked: the revisions of what was written."""
+        ...
+
+    def reserve(self, place: OwnerPlace, revision: int, time: int, now: int | None) -> Talk[bool]:
+        """Have others leave the row at ``place`` for ``time`` (ms), unless it is theirs or locked:
+        whether it is at ``revision`` now, and reserved."""
         ...
 
     def due(self, limit: int, now_ms: int) -> Talk[Sequence[OwnerPlace]]:

@@ -132,15 +132,17 @@ class ServerSteps:
     ) -> operations.Outcome:
         address = operation.address
         row, made = self._owners.lock(connection, place[:2], make=_makes(operation))
-        names = None if machine.concerns_others(operation) else [address.key]
-        rows: OwnerRows | str = OwnerRows(NO_ROW, None if row is None else row[0], {}, {}, 0, 0)
-        if row is not None and not made:
-            rows = self._owner(connection, row, place[:2] if names is None else place)
+        is_whole = machine.concerns_others(operation)
+        rows: OwnerRows | str = OwnerRows(NO_ROW, None if row is None else row[0], 0, {}, {}, 0, 0)
+        if row is not None:
+            rows = self._owner(connection, row, place[:2] if is_whole else place)
         if isinstance(rows, str):
             return operations.Broken(rows)
+        if made:  # empty; of its keys there may be rows that are about to go by themselves
+            rows = rows._replace(row=NO_ROW)
         if address.key in rows.broken:
             return operations.Broken(rows.broken[address.key])
-        owner = owner_of(address.slot, rows, names)
+        owner = owner_of(address.slot, rows, "all" if is_whole else "none", [address.key])
         before = owner.slot
         after, outcome = machine.apply(before, operation, self._now(connection))
         if after is not before:
@@ -161,16 +163,16 @@ class ServerSteps:
         found: dict[OwnerPlace, OwnerRows | str] = {}
         owner = place[0], place[1]
         for key in self._owners_keys.load(connection, place, row[0]) or [(None,)]:
-            collect(found, owner, row[0], (0, 0), (*row[1:], *key))
+            collect(found, owner, row[0], None, (0, 0), (*row[1:], *key))
         return found[owner]
 
     def _write_owner(self, connection: Connection, change: OwnerChange, there: set[bytes]) -> None:
         place = change.place
         for key, values in change.puts:
-            if key in there:
-                self._keys.update(connection, (*place, key), COLUMNS, values)
-            else:
-                self._keys.insert(connection, (*place, key), values)
+            # What is only remembered may have gone by itself meanwhile.
+            at = (*place, key)
+            if key not in there or not self._keys.update(connection, at, COLUMNS, values):
+                self._keys.insert(connection, at, values)
         for key in change.gone:
             self._keys.delete(connection, (*place, key))
         if change.values is None:

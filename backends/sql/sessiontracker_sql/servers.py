@@ -19,4 +19,5 @@ def server_of(options: ServerOptions) -> Server:
 
 def tables_of(options: ServerOptions) -> Tables:
     """The tables there."""
-    return Tables(options.table_prefix, revisions=True, schema=options.schema)
+    partial = options.kind == "postgresql"
+    return Tables(options.table_prefix, revisions=True, partial=partial, schema=options.schema)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     bindparam,
     insert,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -98,10 +99,13 @@ class Statements:
         # (type, scope): all of `OWNER_COLUMNS`
         self.load_owner = self._compile(select(*its).where(its_own), at[:2])
         # (type, scope): all of `COLUMNS`, and the key, of each of the owner's rows
-        self.load_all = self._compile(
-            select(*values, keys.key).where(
-                keys.type == bindparam("at_type"), keys.scope == bindparam("at_scope")
-            ),
+        all_its = select(*values, keys.key).where(
+            keys.type == bindparam("at_type"), keys.scope == bindparam("at_scope")
+        )
+        self.load_all = self._compile(all_its, at[:2])
+        # … of those that hold sessions
+        self.load_those_with_sessions = self._compile(
+            all_its.where(or_(keys.active_life.is_not(None), keys.finished_life.is_not(None))),
             at[:2],
         )
         # type, scope, and all of `OWNER_COLUMNS`

@@ -116,7 +116,7 @@ def _whole_slot(
     """All that an owner has, whose own row holds ``values``. Raises: ValueError."""
     owner, _ = decode_owner(values)
     keys: dict[str, state.Key] = {}
-    for *columns, name in cursor.execute(statements.load_all, place).fetchall():
+    for *columns, name in cursor.execute(statements.load_those_with_sessions, place).fetchall():
         keys[name.decode()] = decode(columns)[0]
     return state.Slot(keys, owner.shared, owner.ending)
 

@@ -12,19 +12,7 @@ import pytest
 from sessiontracker.backend import operations
 from sessiontracker_sql.options import Options
 from sessiontracker_sql.sqlite import SQLiteStore
-
-
-class Clock:
-    """Microseconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def pass_ms(self, ms: int) -> None:
-        self.now += ms * 1000
+from tests.clock import Clock
 
 
 @pytest.fixture

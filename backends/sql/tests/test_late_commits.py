@@ -27,8 +27,9 @@ from sessiontracker.operations import (
 )
 from sessiontracker_sql.lapsing import LATEST
 from sessiontracker_sql.sqlite import SQLiteStore
+from tests.clock import Clock
 
-from .conftest import Clock, OpenStore
+from .conftest import OpenStore
 
 IDLE = 60_000  # ms
 
@@ -69,9 +70,9 @@ def one(store: SQLiteStore, operation: Any) -> Any:
 def test_a_session_is_not_said_to_be_missing_before_its_slide_is_committed(
     store: SQLiteStore, place: Address, clock: Clock, committing: Any
 ) -> None:
-    clock.pass_ms(IDLE - 1)
+    clock.move((IDLE - 1) / 1000)
     with committing(Touch(place)):
-        clock.pass_ms(1)
+        clock.move(0.001)
         assert isinstance(one(store, Read(place)), Unavailable)
     assert isinstance(one(store, Read(place)), Found)
 
@@ -79,9 +80,9 @@ def test_a_session_is_not_said_to_be_missing_before_its_slide_is_committed(
 def test_nor_is_one_of_an_owners(store: SQLiteStore, clock: Clock, committing: Any) -> None:
     owner = Address("login", new_scope(), "")
     one(store, Start(replace(owner, key="ka"), 1, b"payload", idle=IDLE))
-    clock.pass_ms(IDLE - 1)
+    clock.move((IDLE - 1) / 1000)
     with committing(Touch(replace(owner, key="ka"))):
-        clock.pass_ms(1)
+        clock.move(0.001)
         assert isinstance(one(store, CountOwner(owner)), Unavailable)
     assert one(store, CountOwner(owner)) == Counted(1)
 
@@ -90,9 +91,9 @@ def test_only_who_reads_what_has_just_gone_waits_for_who_writes(
     store: SQLiteStore, place: Address, clock: Clock, sql: sqlite3.Connection
 ) -> None:
     sql.execute("BEGIN IMMEDIATE")
-    clock.pass_ms(IDLE - 1)
+    clock.move((IDLE - 1) / 1000)
     assert isinstance(one(store, Read(place)), Found)
-    clock.pass_ms(LATEST)
+    clock.move(LATEST / 1000)
     assert isinstance(one(store, Read(place)), Unavailable)
-    clock.pass_ms(1)
+    clock.move(0.001)
     assert one(store, Read(place)) == Missing()

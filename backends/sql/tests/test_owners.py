@@ -18,6 +18,7 @@ from sessiontracker.operations import (
     Broken,
     Counted,
     CountOwner,
+    Delete,
     Ended,
     EndOwner,
     Found,
@@ -39,8 +40,7 @@ from sessiontracker.operations import (
     WriteShared,
 )
 from sessiontracker_sql.sqlite import SQLiteStore
-
-from .conftest import Clock
+from tests.clock import Clock
 
 OWNER = Address("login", "s" * 22, "")
 DAY = 86_400_000
@@ -98,6 +98,28 @@ def test_what_one_connection_does_another_sees(
     assert ask(one, replace(EndOwner(OWNER, 5), since=clock.now // 1000 - 1)) == Ended(2)
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [ListOwner(OWNER), Start(at("knew"), 99, b"", limit=Limit(3))],
+    ids=["list", "start"],
+)
+def test_what_is_only_remembered_is_not_read(
+    store: SQLiteStore, path: Path, operation: Operation
+) -> None:
+    for number in range(40):
+        start(store, number + 1, f"k{number}")
+        if number > 1:
+            ask(store, Delete(at(f"k{number}"), 100 + number))
+    store._known.clear()
+    with closing(sqlite3.connect(path)) as database:
+        read = [
+            len(database.execute(text).fetchall())
+            for text in statements(store, operation)
+            if text.startswith("SELECT") and "_keys" in text
+        ]
+    assert max(read) <= 3  # two sessions, and what came meanwhile
+
+
 def test_one_session_is_read_and_written_without_the_others(store: SQLiteStore) -> None:
     for number in range(40):
         start(store, number + 1, f"k{number}")
@@ -136,12 +158,12 @@ def test_after_all_has_passed_reaping_leaves_no_row(
         start(store, number + 1, f"k{number}", idle=60_000)
     start(store, 10, "klast", idle=10 * DAY)
     ask(store, WriteShared(OWNER, 11, 0, 0, b"dark", 1_000))
-    clock.pass_ms(70_000)
+    clock.move(70)
     ask(store, Reap(1_000))
     assert rows(path) == (1, 1)
     assert ask(store, ReadShared(OWNER)).shared is not None
     for _ in range(12):  # the owner is looked at again once a day
-        clock.pass_ms(DAY)
+        clock.move(DAY / 1000)
         ask(store, Reap(1_000))
     assert rows(path) == (0, 0)
 
@@ -151,18 +173,18 @@ def test_what_was_put_off_goes_once_its_sessions_were_ended(
 ) -> None:
     start(store, 1, "ka")
     ask(store, WriteShared(OWNER, 2, 0, 0, b"dark", 0))
-    clock.pass_ms(5_000)
+    clock.move(5)
     ask(store, Reap(1_000))
     assert rows(path) == (1, 1)
     ask(store, EndOwner(OWNER, 3))
-    clock.pass_ms(2 * DAY)
+    clock.move(2 * DAY / 1000)
     ask(store, Reap(1_000))
     assert rows(path) == (0, 0)
 
 
 def test_what_is_shared_for_ever_stays(store: SQLiteStore, path: Path, clock: Clock) -> None:
     ask(store, WriteShared(OWNER, 1, 0, 0, b"dark", FOREVER))
-    clock.pass_ms(1_000 * DAY)
+    clock.move(DAY)
     ask(store, Reap(1_000))
     assert ask(store, ReadShared(OWNER)).shared.payload == b"dark"
 

@@ -72,7 +72,7 @@ def test_it_is_one_statement(
     meta = started
     ways = []
     for id in range(2, 22):
-        clock.pass_ms(20)
+        clock.move(0.02)
         meta = saved(store, Write(at(), id, meta.stamp, b"%d" % id))
         ways.append(statements.first_words)
         assert (meta.version, meta.write) == (id, id)
@@ -87,10 +87,10 @@ def test_it_is_one_statement(
 def test_it_does_not_outlive_its_end(store: SQLiteStore, clock: Any, at: At) -> None:
     [begun] = store.execute([Start(at(), 1, b"", idle=60_000, absolute=100_000)])
     assert isinstance(begun, Saved)
-    clock.pass_ms(59_999)
+    clock.move(59.999)
     meta = saved(store, Write(at(), 2, begun.meta.stamp, b""))
     assert meta.expires == begun.meta.started + 100_000
-    clock.pass_ms(40_001)
+    clock.move(40.001)
     assert store.execute([Write(at(), 3, meta.stamp, b"")]) == [Missing()]
 
 
@@ -142,7 +142,7 @@ def test_one_that_is_held_up_after_it_read_the_clock_revives_nothing(
             since = time_ns() // 1_000_000
             while time_ns() // 1_000_000 == since:
                 pass
-            clock.pass_ms(60_000)
+            clock.move(60)
         return now
 
     store, other = open_store(clock=read_clock), open_store()
@@ -156,7 +156,7 @@ def test_one_that_is_held_up_after_it_read_the_clock_revives_nothing(
 def test_a_clock_that_was_set_back_makes_its_row_due_sooner(
     store: SQLiteStore, started: Meta, sql: sqlite3.Connection, clock: Any, at: At
 ) -> None:
-    clock.pass_ms(-30_000)
+    clock.move(-30)
     meta = saved(store, Write(at(), 2, started.stamp, b""))
     assert meta.expires == started.expires - 30_000
     assert sql.execute("SELECT due, deed_time FROM sessiontracker_keys").fetchall() == [

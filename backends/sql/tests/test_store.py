@@ -142,7 +142,7 @@ def test_reading_writes_nothing(
 def test_a_slide_that_is_due_is_written(
     store: SQLiteStore, started: Meta, clock: Any, sql: sqlite3.Connection, at: At
 ) -> None:
-    clock.pass_ms(30_000)
+    clock.move(30)
     read = Read(at(), slide=True)
     [first, second] = store.execute([read, Read(at("other"))])
     assert isinstance(first, Found)
@@ -241,7 +241,7 @@ def test_a_scan_has_every_session_once_and_in_pages(store: SQLiteStore, clock: A
     active = [place for place in places if place not in (places[1], places[8])]
     assert scanned() == active
     assert scanned(finished=True) == [places[1], places[8]]
-    clock.pass_ms(2_000)
+    clock.move(2)
     assert scanned() == []
     assert scanned(finished=True) == [places[1], places[8]]
 
@@ -264,14 +264,14 @@ def test_reaping_is_bounded_oldest_first_and_leaves_no_row_behind(
         store.execute([Start(at(str(i)), i + 1, b"", idle=1_000 * (i + 1))])
     store.execute([Start(at("stays"), 99, b"", idle=10_000_000)])
     assert store.execute([Reap()]) == [Reaped(0)]
-    clock.pass_ms(10_500)
+    clock.move(10.5)
     assert store.execute([Reap(limit=4)]) == [Reaped(4)]
     left = sql.execute("SELECT key FROM sessiontracker_keys WHERE active_life IS NOT NULL")
     assert {key for (key,) in left} == {b"kstays", *(b"k%d" % i for i in range(4, 10))}
     assert store.execute([Reap(limit=100)]) == [Reaped(6)]
     assert store.execute([Reap()]) == [Reaped(0)]
     assert rows(sql) == 11  # each remembers the last thing done to it for a minute
-    clock.pass_ms(60_000)
+    clock.move(60)
     store.execute([Reap()])
     assert rows(sql) == 1
 
@@ -283,7 +283,7 @@ def test_reaping_is_bounded_also_where_only_memories_go(
         keys = range(i, i + 200)
         store.execute([Start(at(str(key)), key + 1, b"") for key in keys])
         store.execute([Delete(at(str(key)), key + 5_000) for key in keys])
-    clock.pass_ms(100_000)
+    clock.move(100)
     assert store.execute([Reap(limit=1)]) == [Reaped(0)]
     assert 0 < rows(sql) < 1_200
     while rows(sql):
@@ -295,14 +295,14 @@ def test_what_was_prolonged_since_is_put_off_and_kept(
 ) -> None:
     due = "SELECT due FROM sessiontracker_keys"
     assert sql.execute(due).fetchone() == (started.expires,)
-    clock.pass_ms(50_000)
+    clock.move(50)
     store.execute([Touch(at())])
     assert sql.execute(due).fetchone() == (started.expires,)  # the index was left alone
-    clock.pass_ms(20_000)
+    clock.move(20)
     assert store.execute([Reap()]) == [Reaped(0)]
     assert sql.execute(due).fetchone() == (started.expires + 50_000,)
     assert isinstance(store.execute([Read(at())])[0], Found)
-    clock.pass_ms(100_000)
+    clock.move(100)
     assert store.execute([Reap()]) == [Reaped(1)]
 
 
@@ -321,13 +321,13 @@ def test_the_token_of_a_lock_outlives_its_session_and_the_reaper(
 ) -> None:
     [granted] = store.execute([Acquire(at(), 1, 1_000, keep=3_600_000)])
     assert isinstance(granted, Granted)
-    clock.pass_ms(60_000)
+    clock.move(60)
     store.execute([Reap()])
     assert rows(sql) == 1
     clock.now = granted.token - 5_000_000  # a clock that was set back
     [again] = store.execute([Acquire(at(), 2, 1_000)])
     assert isinstance(again, Queued)  # the lease has not run out yet, by this clock
-    clock.pass_ms(10_000)
+    clock.move(10)
     [again] = store.execute([Acquire(at(), 2, 1_000)])
     assert isinstance(again, Granted)
     assert again.token > granted.token
@@ -360,7 +360,7 @@ def test_a_broken_row_is_told_for_its_key_alone_and_stays(
     [page] = store.execute([Scan("checkout")])
     assert isinstance(page, Page)
     assert [item.address for item in page.items] == [at("good")]
-    clock.pass_ms(20_000_000)
+    clock.move(20_000)
     assert store.execute([Reap()]) == [Reaped(1)]
     assert store.execute([Reap()]) == [Reaped(0)]
     assert "passed over" in caplog.text

@@ -13,9 +13,12 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
+from sqlalchemy import Engine, create_engine
 
 from database_servers import MARIADB, MariaDB, PostgreSQL, Server
+from drivers import with_driver
 from sessiontracker.backend import BackendOptions, operations
+from sessiontracker.keys import new_scope
 from sessiontracker_sql._sync import connections
 from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql.server_options import ServerOptions
@@ -199,24 +202,42 @@ def open_backend(url: str, prefix: str) -> Iterator[OpenBackend]:
         backend.close()
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Query]:
-    """What the server is asked by connections that are made from then on."""
-    queries: list[Query] = []
+class Asked(list[Query]):
+    """What a server was asked, and how many rows it brought."""
+
+    rows = 0
+
+
+def have_asked_through(
+    monkeypatch: pytest.MonkeyPatch, through: Callable[[Query, Callable[[], Any]], Any]
+) -> None:
+    """Have connections that are made from now on ask ``through`` that, which is given each query,
+    and what asks it."""
     connect = connections.connect
 
-    def listening(options: Any) -> Any:
+    def connected(options: Any) -> Any:
         connection = connect(options)
         ask = connection.ask
-
-        def noting(query: Query, timeout: float) -> Any:
-            queries.append(query)
-            return ask(query, timeout)
-
-        connection.ask = noting  # type: ignore[method-assign]
+        connection.ask = lambda query, timeout: through(  # type: ignore[method-assign]
+            query, lambda: ask(query, timeout)
+        )
         return connection
 
-    monkeypatch.setattr(connections, "connect", listening)
+    monkeypatch.setattr(connections, "connect", connected)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """What the server is asked by connections that are made from then on."""
+    queries = Asked()
+
+    def noting(query: Query, ask: Callable[[], Any]) -> Any:
+        queries.append(query)
+        answer = ask()
+        queries.rows += len(answer.rows)
+        return answer
+
+    have_asked_through(monkeypatch, noting)
     return queries
 
 
@@ -233,6 +254,19 @@ def options_of(url: str, **options: Any) -> ServerOptions:
 @pytest.fixture
 def address() -> operations.Address:
     return operations.Address("checkout", "", "korder-42")
+
+
+@pytest.fixture
+def owner() -> operations.Address:
+    """Whose sessions are of the type ``login``."""
+    return operations.Address("login", new_scope(), "")
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    engine = create_engine(with_driver(url, asynchronous=False))
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

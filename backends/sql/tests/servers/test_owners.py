@@ -1,10 +1,9 @@
-"""An owner's rows on a server: who waits for whom, and what is left."""
+"""An owner's rows on a server: who waits for whom, what is left, and what it costs."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -40,20 +39,9 @@ from sessiontracker.operations import (
     WriteShared,
 )
 from sessiontracker_sql._sync.backend import ServerBackend
-from sessiontracker_sql.talk import Query
 
-from .conftest import Admin
-
-
-@pytest.fixture
-def owner() -> Address:
-    return Address("login", new_scope(), "")
-
-
-def start(backend: ServerBackend, owner: Address, key: str, payload: bytes = b"x") -> Any:
-    operation = Start(replace(owner, key=key), new_id(), payload, "alice", idle=60_000)
-    [outcome] = backend.execute([operation])
-    return outcome
+from .conftest import Admin, Asked, OpenBackend
+from .owned import literal, start
 
 
 def test_an_owner_that_a_stranger_has_locked_holds_up_no_other(
@@ -63,10 +51,7 @@ def test_an_owner_that_a_stranger_has_locked_holds_up_no_other(
     for each in (owner, other):
         assert isinstance(start(backend, each, "ka"), Saved)
     stranger.execute("BEGIN")
-    type, scope = (
-        f"'\\x{part.encode().hex()}'" if stranger.is_postgresql else f"X'{part.encode().hex()}'"
-        for part in (owner.type, owner.scope)
-    )
+    type, scope = (literal(stranger, part) for part in (owner.type, owner.scope))
     stranger.execute(
         f"SELECT 1 FROM {prefix}owners WHERE type = {type} AND scope = {scope} FOR UPDATE"
     )
@@ -116,9 +101,7 @@ def test_one_batch_keeps_a_limit(backend: ServerBackend, owner: Address) -> None
     assert [type(each) for each in outcomes] == [Saved] * 3 + [LimitReached] * 5
 
 
-def test_owners_leave_no_rows(
-    open_backend: Callable[..., ServerBackend], admin: Any, prefix: str
-) -> None:
+def test_owners_leave_no_rows(open_backend: OpenBackend, admin: Any, prefix: str) -> None:
     now = time.time_ns() // 1000
     backend = open_backend(clock=lambda: now)
     for number in range(5):
@@ -141,7 +124,7 @@ def test_owners_leave_no_rows(
 
 
 def test_a_key_of_which_both_sessions_expired_is_reaped_however_few_are_asked_for(
-    open_backend: Callable[..., ServerBackend], owner: Address
+    open_backend: OpenBackend, owner: Address
 ) -> None:
     now = time.time_ns() // 1000
     backend = open_backend(clock=lambda: now)
@@ -171,12 +154,14 @@ def test_what_is_too_large_for_a_packet_is_refused_and_said(
     assert isinstance(start(backend, owner, "ka"), Saved)
 
 
+# What it costs ---------------------------------------------------------------------
+
 DEVICES = [f"kdevice-{n}" for n in range(10)]
 WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE)\b")
 
 
 @pytest.fixture
-def costs(asked: list[Query], backend: ServerBackend, admin: Admin, owner: Address) -> Any:
+def costs(asked: Asked, backend: ServerBackend, admin: Admin, owner: Address) -> Any:
     """What an operation costs: the statements that read, and the transactions that write."""
     for device in DEVICES:
         start(backend, owner, device)

@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sessiontracker.backend import new_id
 from sessiontracker.backend import operations as kinds
+from sessiontracker.keys import new_scope
 from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql.optimistic import place_of
 from sessiontracker_sql.talk import Query, Talk
@@ -120,3 +122,23 @@ def by_an_index(line: str, is_postgresql: bool) -> bool:
     kind = line.split()[3]  # id, select type, table, type, possible keys, key, …
     assert kind not in ("ALL", "index"), line
     return True
+
+
+def test_what_is_only_remembered_is_passed_over_by_an_index(
+    asked: list[Query], backend: ServerBackend, admin: Admin, prefix: str
+) -> None:
+    owner = kinds.Address("login", new_scope(), "")
+    keys = [replace(owner, key=f"k{number}") for number in range(1_000)]
+    backend.execute([kinds.Start(key, new_id(), b"x") for key in keys])
+    backend.execute([kinds.Delete(key, new_id()) for key in keys[10:]])
+    admin.execute(f"ANALYZE {'' if admin.is_postgresql else 'TABLE '}{prefix}keys")
+    asked.clear()
+    start = kinds.Start(replace(owner, key="knew"), new_id(), b"x", limit=kinds.Limit(20))
+    for operation in (kinds.ListOwner(owner), start):
+        backend.execute([operation])
+    reads = [query for query in asked if " LEFT JOIN " in query.text]
+    assert len(reads) == 2
+    index = f"{prefix}keys_owned" if admin.is_postgresql else f"{prefix}keys_due"
+    for query in reads:
+        plan = "".join(backend._connections.hold(explained(query)))
+        assert index in plan, plan

@@ -14,28 +14,13 @@ from sessiontracker.backend import operations as kinds
 from sessiontracker_sql._sync.backend import ServerBackend
 from sessiontracker_sql.reaping import RESERVED, reap
 from sessiontracker_sql.talk import Pause, Talk
+from tests.clock import Clock
 
 from .conftest import Admin, OpenBackend
 
 
 class Cart(Session):
     pass
-
-
-START = 1_700_000_000_000_000
-
-
-class Clock:
-    """µs, which pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> int:
-        return self.now
-
-    def pass_ms(self, ms: int) -> None:
-        self.now += ms * 1000
 
 
 def at(key: object) -> kinds.Address:
@@ -67,13 +52,13 @@ def test_oldest_first_no_more_than_the_limit_and_no_row_is_left_behind(
         one(backend, kinds.Start(at(n), n + 1, b"", idle=1_000 * (n + 1)))
     one(backend, kinds.Start(at("stays"), 99, b"", idle=10_000_000))
     assert one(backend, kinds.Reap()) == kinds.Reaped(0)
-    clock.pass_ms(10_500)
+    clock.move(10.5)
     assert one(backend, kinds.Reap(4)) == kinds.Reaped(4)
     assert one(backend, kinds.Read(at(4))) == kinds.Missing()
     [[left]] = admin.execute(f"SELECT count(*) FROM {prefix}keys WHERE active_life IS NOT NULL")
     assert left == 7
     assert one(backend, kinds.Reap()) == kinds.Reaped(6)
-    clock.pass_ms(60_000)  # for so long each remembers the last thing done to it
+    clock.move(60)  # for so long each remembers the last thing done to it
     assert one(backend, kinds.Reap()) == kinds.Reaped(0)
     assert rows(admin, prefix) == 2  # what stays, and the lease of who reaps
 
@@ -94,7 +79,7 @@ def test_what_is_none_of_ours_keeps_nothing_from_being_reaped(
         )
     one(backend, kinds.Start(kinds.Address("login", "a" * 22, "k"), 1, b"", idle=1_000))
     one(backend, kinds.Start(at(1), 2, b"", idle=1_000))
-    clock.pass_ms(2_000)
+    clock.move(2)
     assert one(backend, kinds.Reap()) == kinds.Reaped(2)
     assert one(backend, kinds.Reap()) == kinds.Reaped(0)
     assert admin.execute(f"SELECT count(*) FROM {prefix}owners WHERE revision = 1") == [(2,)]
@@ -106,14 +91,14 @@ def test_while_another_reaps_nobody_does_until_its_lease_is_over(
     clock = Clock()
     backend, other = open_backend(clock=clock), open_backend(clock=clock)
     begin(backend, 10, idle=1_000)
-    clock.pass_ms(2_000)
+    clock.move(2)
     granted = one(other, kinds.Acquire(RESERVED, 7, 10_000, "reaper", queue=False))
     assert isinstance(granted, kinds.Granted)
     assert one(backend, kinds.Reap()) == kinds.Reaped(0)
-    clock.pass_ms(10_001)
+    clock.move(10.001)
     assert one(backend, kinds.Reap()) == kinds.Reaped(10)
     begin(backend, 10, idle=1_000)
-    clock.pass_ms(2_000)
+    clock.move(2)
     assert one(other, kinds.Reap()) == kinds.Reaped(10)  # it was let go at once
 
 
@@ -133,7 +118,7 @@ def test_batches_are_small_with_a_rest_between(
     begin(backend, 500, idle=1_000)
     for n in range(500, 550):
         one(backend, kinds.Start(at(n), n + 1, b""))
-    clock.pass_ms(61_000)
+    clock.move(61)
     left, rests = [rows(admin, prefix)], 0
 
     def noting(talk: Talk[Any]) -> Talk[Any]:
