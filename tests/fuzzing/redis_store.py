@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-import msgspec
 from redis import Redis
 
 from redis_servers import Server
 
-from .mutations import any_bytes, any_number, spoilt, spoilt_value
+from .mutations import any_bytes, any_number, spoilt
 from .stored import Contents, Stored
 
 __all__ = ["TARGETS"]
@@ -19,8 +18,8 @@ __all__ = ["TARGETS"]
 _PREFIX = "fuzz:"
 _LOCK = 92  # bytes of a lock's head: see lua/base.lua
 _FILL = 64  # of a session's
-_WAITER = [b"ticket!!", b"web-1", 1000, 1_800_000_000_000, b"fuzz:wake:x"]
-_DEPTHS = (10, 100, 1_000, 100_000)
+_NAME = b"\0\x05web-1\0\x0bfuzz:wake:x"  # see lua/lock.lua
+_OVERLAPPING = b"\xff" * 131_200  # a name begins wherever one looks
 
 
 class RedisStore(Stored):
@@ -113,7 +112,7 @@ def _spoil_text(random: Random, text: bytes) -> bytes:
     kind = random.randrange(5)
     if kind == 0 or len(text) < _FILL:
         return spoilt(random, text)
-    if text[0] == 2 and len(text) >= _LOCK:
+    if text[0] == 3 and len(text) >= _LOCK:
         return _spoil_lock(random, text, kind)
     if text[0] == 1 and kind < 3:  # a number in a session's head
         at, size = random.choice(
@@ -147,20 +146,24 @@ def _spoil_lock(random: Random, text: bytes, kind: int) -> bytes:
         at, width = random.choice(((20, 7), (27, 7), (34, 8), (50, 6), (56, 8), (83, 7), (90, 2)))
         return text[:at] + _number(random, width) + text[at + width :]
     if random.random() < 0.2:
-        bomb = b"\x91" * random.choice(_DEPTHS) + b"\xc0"
-        waiter = b"\x96" + msgspec.msgpack.encode(_WAITER)[1:]  # and one item too many
-        queue = random.choice((bomb, b"\x91" + waiter + bomb))
-    elif random.random() < 0.2:
         queue = spoilt(random, queue)
     else:
-        value: Any = [_WAITER, list(_WAITER)]
-        for _ in range(random.choice((1, 2))):
-            value = spoilt_value(random, value)
-        try:
-            queue = msgspec.msgpack.encode(value)
-        except (OverflowError, RecursionError, TypeError, ValueError):
-            queue = any_bytes(random)
+        queue = _any_queue(random)
     return text[: _LOCK + size] + queue
+
+
+def _any_queue(random: Random) -> bytes:
+    """One that is well-formed as far as nobody counts, with numbers that may be none of its."""
+    waiters = bytearray()
+    for _ in range(random.choice((0, 1, 2, 50))):
+        ticket = random.choice((b"ticket!!", bytes(8), random.randbytes(8)))
+        place = random.choice((0, 0, len(_NAME), random.randrange(100), 2**32 - 1))
+        times = random.choice((1_000, 1_800_000_000_000)), random.choice((1_800_000_000_000, 0))
+        numbers = [_number(random, 7) if random.random() < 0.2 else at.to_bytes(7) for at in times]
+        waiters += ticket + b"".join(numbers) + place.to_bytes(4)
+    names = _NAME * random.choice((0, 1, 1, 2)) if random.random() < 0.95 else _OVERLAPPING
+    size = random.choice((len(names), len(names), random.randrange(100), 2**32 - 1))
+    return _number(random, 7) + _number(random, 7) + size.to_bytes(4) + names + waiters
 
 
 TARGETS = [RedisStore]

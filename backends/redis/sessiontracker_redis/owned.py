@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from msgspec.structs import replace
@@ -17,7 +18,6 @@ __all__ = [
     "in_progress",
     "items",
     "limit_of",
-    "newest_first",
     "saved",
     "shared",
     "with_shared",
@@ -80,6 +80,7 @@ def limit_of(asked: operations.Operation) -> Command:
 
 # What they answer with ---------------------------------------------------------
 
+_STARTED = attrgetter("meta.started")
 _HEAD = 53  # bytes of an owner's own key before what is shared: see lua/owned/owner.lua
 
 
@@ -127,12 +128,15 @@ def with_shared(outcome: operations.Outcome, fields: Sequence[Any]) -> operation
 def items(
     owner: operations.Address, fields: Sequence[Any], *, finished: bool = False
 ) -> list[operations.Item]:
-    """The sessions of an owner that the script ``list`` found. Strangers are passed over."""
+    """The sessions of an owner that the script ``list`` found, newest first. Strangers are passed
+    over."""
     time, heads, payloads, text = fields
     ms, together = _ms(time), shared(text)
     known, stored = _by_name(payloads), _by_name(heads)
+    names = sorted(stored)  # what started in the same moment stays in this order
     sessions: list[operations.Item] = []
-    for name, about in zip(stored, metas(list(stored.values()), finished=finished), strict=True):
+    heads_in_order = [stored[name] for name in names]
+    for name, about in zip(names, metas(heads_in_order, finished=finished), strict=True):
         if about is None or about.expires <= ms:
             continue
         try:
@@ -140,6 +144,7 @@ def items(
             sessions.append(operations.Item(address, about, known[name], together))
         except (KeyError, UnicodeDecodeError):
             continue
+    sessions.sort(key=_STARTED, reverse=True)
     return sessions
 
 
@@ -156,7 +161,3 @@ def _ms(said: Any) -> int:
         return int(said) // 1000
     seconds, micros = said
     return int(seconds) * 1000 + int(micros) // 1000
-
-
-def newest_first(sessions: list[operations.Item]) -> list[operations.Item]:
-    return sorted(sessions, key=lambda item: (-item.meta.started, item.address.key))

@@ -152,7 +152,7 @@ def outcome_of(operation: operations.Operation, reply: Any) -> operations.Outcom
     if type(code) is bytes:
         return owned.with_shared(_DONE[type(operation)](operation, code), fields)
     if code == LISTED:
-        return operations.Listed(owned.newest_first(owned.items(operation.address, fields)))
+        return operations.Listed(owned.items(operation.address, fields))
     return _OUTCOMES[code](fields)
 
 

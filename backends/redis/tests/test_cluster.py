@@ -86,10 +86,10 @@ def until_answered(backend: RedisBackend, operation: Any) -> Outcome:
     return found
 
 
-def asked_for_slots(cluster: Cluster) -> int:
-    """How often anybody has asked the nodes who has which slots."""
+def asked_for_slots(servers: Iterable[Server]) -> int:
+    """How often anybody has asked them who has which slots."""
     calls = 0
-    for server in cluster.servers:
+    for server in servers:
         with server.client() as client:
             calls += client.info("commandstats").get("cmdstat_cluster|slots", {}).get("calls", 0)
     return calls
@@ -246,16 +246,31 @@ def test_a_slot_that_has_moved(cluster: Cluster, open_backend: OpenBackend) -> N
     backend.execute([Start(moved, 1, b"x", idle=60_000), Acquire(moved, 7, HOUR)])
     cluster.migrate(slot(moved), source, target)
     try:
-        before = asked_for_slots(cluster)
+        before = asked_for_slots(cluster.servers)
         batch = [Read(moved), Release(moved, 7), Start(same, 2, b"y", idle=60_000), Read(same)]
         kinds = [type(outcome).__name__ for outcome in backend.execute(batch)]
         assert kinds == ["Found", "Released", "Saved", "Found"]
         for _ in range(50):
             backend.execute(batch)
-        assert asked_for_slots(cluster) - before <= 2
+        assert asked_for_slots(cluster.servers) - before <= 2
     finally:
         cluster.migrate(slot(moved), target, source)
     assert isinstance(one(backend.execute([Read(moved)])), Found)
+
+
+def test_who_is_named_is_asked_first_which_slots_it_has(
+    cluster: Cluster, open_backend: OpenBackend
+) -> None:
+    """Other nodes hear later than itself that a slot has come to it."""
+    backend = open_backend(cluster.url)
+    here, there = cluster.owner(0), cluster.owner(16383)
+    moved = next(of_server(cluster, here))
+    for source, target in [(here, there), (there, here)] * 2:
+        cluster.migrate(slot(moved), source, target)
+        by_all, by_it = (asked_for_slots(each) for each in (cluster.servers, [target]))
+        until_answered(backend, Touch(moved))
+        until(lambda asked=by_all: asked_for_slots(cluster.servers) > asked, "a look")
+        assert asked_for_slots([target]) == by_it + 1
 
 
 def test_a_slot_that_is_moving(cluster: Cluster, open_backend: OpenBackend) -> None:
@@ -420,10 +435,13 @@ async def test_who_waits_hears_of_no_node_that_has_gone(
     [heard] = [each for each in cluster.servers if each.ask("PUBSUB CHANNELS", f"{prefix}wake:*")]
     theirs = next(of_server(cluster, heard))
     cluster.hand_over(heard)
-    await backend.execute([Touch(theirs)])
-    await backend.wait(2, PATIENCE)  # another node is subscribed to, which is a reason, too
-    while heard_by(cluster.owners(), prefix) != 1:  # noqa: ASYNC110 (the server tells nobody)
+    while heard_by([heard], prefix):
+        await backend.execute([Touch(theirs)])  # nodes hear of it one after the other
         await asyncio.sleep(0.02)
+    began = monotonic()
+    await backend.wait(2, PATIENCE)  # another node is subscribed to, which is a reason, too
+    assert monotonic() - began < PATIENCE / 2
+    assert subscribers(cluster, prefix) == 1
     cluster.until_well()
 
 

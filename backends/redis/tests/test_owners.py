@@ -111,6 +111,19 @@ def test_when_the_longest_has_gone_the_keys_go_sooner(owner: Owner) -> None:
     assert max(owner.left().values()) <= 2
 
 
+def test_those_who_started_in_the_same_moment_are_listed_by_their_keys(
+    owner: Owner, client: Any
+) -> None:
+    for key in ("kc", "ka", "kd", "kb"):
+        owner.start(key)
+    heads = owner.name("ah")
+    client.hset(heads, mapping=dict.fromkeys(("ka", "kb", "kc"), client.hget(heads, "ka")))
+    client.hset(heads, "kd", b"no session")
+    listed = owner.ask(ListOwner(owner.address))
+    assert isinstance(listed, Listed)
+    assert [item.address.key for item in listed.items] == ["ka", "kb", "kc"]
+
+
 def test_who_is_kept_stays_as_they_were_when_all_others_go(owner: Owner) -> None:
     owner.share(MINUTE)
     for key, idle in ("ka", HOUR), ("kb", 3 * HOUR), ("kc", 0):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
 from redis import Redis
 
@@ -60,18 +60,18 @@ def everything(admin: Redis, prefix: str) -> dict[bytes, Any]:
     return {name: admin.dump(name) for name in admin.keys(f"{prefix}*")}
 
 
-DEEP = b"\x91" * 100_000 + b"\xc0"
-WAITER = [b"ticket!!", b"web-1", 1000, 1_800_000_000_000, b"channel"]
+NAME = b"\0\x05web-1\0\x07channel"
+WAITER = b"ticket!!" + struct.pack(">Q", 1000)[1:] + struct.pack(">Q", 1 << 41)[1:] + bytes(4)
+TIMES = struct.pack(">Q", 1 << 41)[1:] * 2
+QUEUE = TIMES + struct.pack(">I", len(NAME)) + NAME + WAITER
 QUEUES = {
-    "no msgpack": b"\xc1",
-    "no array": msgspec.msgpack.encode("text"),
-    "nested deeply": DEEP,
-    "cut": msgspec.msgpack.encode([WAITER])[:-3],
-    "a waiter that is none": msgspec.msgpack.encode([WAITER, 7]),
-    "an interval that is none": msgspec.msgpack.encode([[*WAITER[:2], "soon", *WAITER[3:]]]),
-    "half a waiter": msgspec.msgpack.encode([WAITER[:2]]),
-    "no end of time": msgspec.msgpack.encode([[*WAITER[:3], 1e300, WAITER[4]]]),
-    "a number of a ticket": msgspec.msgpack.encode([[7, *WAITER[1:]]]),
+    "no head": b"\xc1",
+    "a head alone": TIMES + bytes(4),
+    "nobody": QUEUE[: -len(WAITER)],
+    "cut": QUEUE[:-3],
+    "half a waiter": QUEUE + WAITER[:12],
+    "names that are not there": TIMES + struct.pack(">I", 1000) + NAME + WAITER,
+    "names without end": TIMES + b"\xff\xff\xff\xff" + NAME + WAITER,
 }
 
 
@@ -81,21 +81,8 @@ def test_a_queue_that_is_none_is_refused_before_anything_is_written(
     ask: Ask, admin: Redis, prefix: str, stamp: Any, address: Address, queue: str
 ) -> None:
     ask(Start(address, 1, b"payload"))
-    assert isinstance(ask(Acquire(address, 11, 60_000, "web-1")), Granted)
-    assert isinstance(ask(Acquire(address, 12, 60_000, "web-2")), Queued)
     read = stamp(address)
-    if address.scope:
-        name = f"{prefix}login:{{{SCOPE}}}:lh"
-        stored = admin.hget(name, "kone")
-    else:
-        name = f"{prefix}checkout:{{kone}}:l"
-        stored = admin.get(name)
-    assert isinstance(stored, bytes)
-    spoilt = stored[: LOCK + int.from_bytes(stored[LOCK - 2 : LOCK], "big")] + QUEUES[queue]
-    if address.scope:
-        admin.hset(name, "kone", spoilt)
-    else:
-        admin.set(name, spoilt)
+    name = spoil_queue(ask, admin, prefix, address, QUEUES[queue])
     before = everything(admin, prefix)
     for operation in (
         Write(address, 2, read, b"new"),
@@ -109,6 +96,53 @@ def test_a_queue_that_is_none_is_refused_before_anything_is_written(
         assert isinstance(outcome, Broken), (operation, outcome)
         assert name in outcome.reason
         assert everything(admin, prefix) == before
+
+
+@pytest.mark.parametrize("place", [1, len(NAME) - 8, len(NAME), 2**32 - 1])
+@pytest.mark.parametrize("address", [PLAIN, OWNED])
+def test_who_waits_without_a_name_is_given_nothing(
+    ask: Ask, admin: Redis, prefix: str, stamp: Any, address: Address, place: int
+) -> None:
+    ask(Start(address, 1, b"payload"))
+    queue = QUEUE[:-4] + struct.pack(">I", place)
+    name = spoil_queue(ask, admin, prefix, address, queue)
+    before = everything(admin, prefix)
+    outcome = ask(Release(address, 11))
+    assert isinstance(outcome, Broken)
+    assert name in outcome.reason
+    assert everything(admin, prefix) == before
+    assert isinstance(ask(Delete(address, 4)), operations.Deleted)
+
+
+def test_names_that_overlap_are_not_multiplied(ask: Ask, admin: Redis, prefix: str) -> None:
+    many = 300
+    names = b"\xff" * (2 * 65_537 + many)
+    waiters = b"".join(
+        number.to_bytes(8) + WAITER[8:-4] + number.to_bytes(4) for number in range(1, many)
+    )
+    queue = bytes(14) + len(names).to_bytes(4) + names + waiters
+    name = spoil_queue(ask, admin, prefix, PLAIN, queue)
+    assert isinstance(ask(Acquire(PLAIN, 2**40, 60_000, "web-3")), Queued)
+    assert admin.strlen(name) < 2 * len(queue)
+
+
+def spoil_queue(ask: Ask, admin: Redis, prefix: str, address: Address, queue: bytes) -> str:
+    """Somebody has the lock, and ``queue`` is there for it; the name of what is spoilt."""
+    assert isinstance(ask(Acquire(address, 11, 60_000, "web-1")), Granted)
+    assert isinstance(ask(Acquire(address, 12, 60_000, "web-2")), Queued)
+    if address.scope:
+        name = f"{prefix}login:{{{SCOPE}}}:lh"
+        stored = admin.hget(name, "kone")
+    else:
+        name = f"{prefix}checkout:{{kone}}:l"
+        stored = admin.get(name)
+    assert isinstance(stored, bytes)
+    spoilt = stored[: LOCK + int.from_bytes(stored[LOCK - 2 : LOCK], "big")] + queue
+    if address.scope:
+        admin.hset(name, "kone", spoilt)
+    else:
+        admin.set(name, spoilt)
+    return name
 
 
 @pytest.mark.parametrize("token", [b"1e+15              ", b"-" + b"1" * 18, b"9" * 19])

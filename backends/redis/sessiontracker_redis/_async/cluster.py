@@ -64,6 +64,7 @@ class AsyncCluster(AsyncTopology):
         self._members: dict[Endpoint, AsyncMember] = {}
         self._numbers: dict[Endpoint, int] = {}
         self._owners: list[AsyncMember | None] = [None] * SLOTS
+        self._named: Endpoint | None = None
         self._worker = AsyncWorker()
         self._next_refresh = 0.0
         self._closed = False
@@ -135,6 +136,10 @@ class AsyncCluster(AsyncTopology):
         for index, answer in zip(indexes, answers, strict=True):
             replies[index] = answer
         if any(map(_is_doubtful, answers)):
+            for answer in answers:
+                there = redirection(answer, member.endpoint)
+                if there is not None and not there.asking:
+                    self._named = there.endpoint
             self.doubt()
 
     async def _exchange_asking(
@@ -218,6 +223,8 @@ class AsyncCluster(AsyncTopology):
         """Raises: NotConnectedError."""
         known = [member.endpoint for member in list(self._members.values())]
         random.shuffle(known)
+        named, self._named = self._named, None
+        known.sort(key=lambda endpoint: endpoint != named)  # others may not have heard of it yet
         error: Exception = ClusterDownError("no node is known")
         for endpoint in dict.fromkeys([*known, *self._pools.seeds()]):
             try:

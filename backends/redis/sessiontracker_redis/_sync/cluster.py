@@ -65,6 +65,7 @@ class Cluster(Topology):
         self._members: dict[Endpoint, Member] = {}
         self._numbers: dict[Endpoint, int] = {}
         self._owners: list[Member | None] = [None] * SLOTS
+        self._named: Endpoint | None = None
         self._worker = Worker()
         self._next_refresh = 0.0
         self._closed = False
@@ -136,6 +137,10 @@ class Cluster(Topology):
         for index, answer in zip(indexes, answers, strict=True):
             replies[index] = answer
         if any(map(_is_doubtful, answers)):
+            for answer in answers:
+                there = redirection(answer, member.endpoint)
+                if there is not None and not there.asking:
+                    self._named = there.endpoint
             self.doubt()
 
     def _exchange_asking(
@@ -219,6 +224,8 @@ class Cluster(Topology):
         """Raises: NotConnectedError."""
         known = [member.endpoint for member in list(self._members.values())]
         random.shuffle(known)
+        named, self._named = self._named, None
+        known.sort(key=lambda endpoint: endpoint != named)  # others may not have heard of it yet
         error: Exception = ClusterDownError("no node is known")
         for endpoint in dict.fromkeys([*known, *self._pools.seeds()]):
             try:

@@ -10,8 +10,8 @@ if changed and (lock.there or lock.needed) then
     if lock.deed ~= NO_ID then
       at = max(at, lock.time + REMEMBERED)
     end
-    for _, waiter in ipairs(lock.queue) do
-      at = max(at, waiter[SEEN] + 2 * waiter[EVERY])
+    if lock.queue ~= '' then
+      at = max(at, lock.latest)
     end
     at = at + 1000
     if finished_lasts then

@@ -1,7 +1,7 @@
 -- Most that read end here: nobody has the lock, and there is a session whose timeout need not
 -- begin anew.
 local stored, text = call('GET', L), call('GET', A)
-if stored and text and #stored == LOCK_SIZE and #text >= SIZE and byte(stored) == 2
+if stored and text and #stored == LOCK_SIZE and #text >= SIZE and byte(stored) == 3
   and byte(text) == 1 then
   local slid, idle, _, expires = unpack('>I6I7I7I7', text, 36)
   local _, last, _, lasts, released, deed, time, owner = unpack(LOCK, stored)
@@ -10,7 +10,7 @@ if stored and text and #stored == LOCK_SIZE and #text >= SIZE and byte(stored) =
     and released ~= ticket then
     local till = ms + length
     lasts = min(max(lasts, till + keep + 1000), FOREVER)
-    store(L, pack(LOCK, 2, token, till + keep, lasts, released, deed, time, ticket, token, till,
+    store(L, pack(LOCK, 3, token, till + keep, lasts, released, deed, time, ticket, token, till,
       #holder) .. holder, lasts)
     return token .. text
   end

@@ -7,11 +7,9 @@ local function leave(ticket)
     hand_over()
     return true
   end
-  for index, waiter in ipairs(lock.queue) do
-    if waiter[TICKET] == ticket then
-      table.remove(lock.queue, index)
-      return true
-    end
+  local at = place_in_queue(ticket)
+  if at then
+    lock.queue = sub(lock.queue, 1, at - 1) .. sub(lock.queue, at + WAITER_SIZE)
   end
-  return false
+  return at ~= nil
 end

@@ -1,6 +1,6 @@
 -- The lock as it is `stored`, and the last deed; without one, what the sessions tell.
 if stored then
-  if #stored < LOCK_SIZE or string.byte(stored) ~= 2 then
+  if #stored < LOCK_SIZE or byte(stored) ~= 3 then
     error('BROKEN: ' .. L .. ' holds no lock')
   end
   local _, token, kept, lasts, released, deed, time, ticket, lease, till, size =
@@ -13,9 +13,11 @@ if stored then
   lock = {
     there = true, token = token, kept = kept, lasts = lasts, released = released,
     deed = deed, time = time, ticket = ticket, lease = lease, till = till,
-    holder = sub(stored, LOCK_SIZE + 1, after),
-    queue = #stored > after and queue_of(L, sub(stored, after + 1)) or {},
+    holder = sub(stored, LOCK_SIZE + 1, after), latest = 0, doubt = FOREVER, names = '', queue = '',
   }
+  if #stored > after then
+    lock.latest, lock.doubt, lock.names, lock.queue = read_queue(stored, after + 1)
+  end
   if ticket ~= NO_ID and ms >= till then
     hand_over()
   end
@@ -25,6 +27,7 @@ else
   lock = {
     token = NO_TOKEN, kept = 0, lasts = 0, released = NO_ID,
     deed = last and last.write or NO_ID, time = last and last.updated or 0,
-    ticket = NO_ID, lease = NO_TOKEN, till = 0, holder = '', queue = {},
+    ticket = NO_ID, lease = NO_TOKEN, till = 0, holder = '',
+    latest = 0, doubt = FOREVER, names = '', queue = '',
   }
 end

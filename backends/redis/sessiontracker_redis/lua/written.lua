@@ -7,7 +7,7 @@ if #head == SIZE and byte(head) == 1 then
   local may, token, kept, lasts, released, deed, time, ticket, lease, till, holder
   if not stored then
     may = ARGV[7] == '' and updated <= ms
-  elseif #stored >= LOCK_SIZE and byte(stored) == 2 then
+  elseif #stored >= LOCK_SIZE and byte(stored) == 3 then
     local size
     _, token, kept, lasts, released, deed, time, ticket, lease, till, size = unpack(LOCK, stored)
     holder = sub(stored, LOCK_SIZE + 1)
@@ -32,7 +32,7 @@ if #head == SIZE and byte(head) == 1 then
       end
       time = max(ms, time)
       lasts = min(max(lasts, at + 1000, time + REMEMBERED + 1000), FOREVER)
-      store(L, pack(LOCK, 2, token, kept, lasts, released, id, time, ticket, lease, till, #holder)
+      store(L, pack(LOCK, 3, token, kept, lasts, released, id, time, ticket, lease, till, #holder)
         .. holder, lasts)
     end
     return head

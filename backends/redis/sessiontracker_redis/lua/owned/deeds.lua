@@ -4,9 +4,9 @@ local function with_deed(stored, id, time, at)
   local remembered = id ~= NO_ID and time + REMEMBERED or 0
   if not stored then
     at = min(max(at, remembered) + 1000, FOREVER)
-    return pack(LOCK, 2, NO_TOKEN, 0, at, NO_ID, id, time, NO_ID, NO_TOKEN, 0, 0), at
+    return pack(LOCK, 3, NO_TOKEN, 0, at, NO_ID, id, time, NO_ID, NO_TOKEN, 0, 0), at
   end
-  if #stored < LOCK_SIZE or byte(stored) ~= 2 then
+  if #stored < LOCK_SIZE or byte(stored) ~= 3 then
     error('BROKEN: ' .. L .. ' holds no lock')
   end
   local _, token, kept, _, _, _, _, ticket, _, till, size = unpack(LOCK, stored)
@@ -19,9 +19,7 @@ local function with_deed(stored, id, time, at)
   end
   at = max(at, remembered, kept, till)
   if #stored > LOCK_SIZE + size then
-    for _, waiter in ipairs(queue_of(L, sub(stored, LOCK_SIZE + size + 1))) do
-      at = max(at, waiter[SEEN] + 2 * waiter[EVERY])
-    end
+    at = max(at, (read_queue(stored, LOCK_SIZE + size + 1)))
   end
   at = min(at + 1000, FOREVER)
   return sub(stored, 1, 27) .. pack('>I7', at) .. sub(stored, 35, 42) .. id .. pack('>I6', time)

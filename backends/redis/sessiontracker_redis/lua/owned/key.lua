@@ -57,8 +57,8 @@ local function commit()
     if lock.deed ~= NO_ID then
       at = max(at, lock.time + REMEMBERED)
     end
-    for _, waiter in ipairs(lock.queue) do
-      at = max(at, waiter[SEEN] + 2 * waiter[EVERY])
+    if lock.queue ~= '' then
+      at = max(at, lock.latest)
     end
     at = min(at + 1000, FOREVER)
     --#include put_lock
