@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 HARMLESS = ("get", "get_finished", "touch")
+CHANGES = ("start", "update", "save", "finish", "finish_session", "resume", "delete")
 MOST = 500_000  # configurations at the end of one call
 
 
@@ -48,6 +49,7 @@ class Config(NamedTuple):
 
     state: State
     done: frozenset[int]
+    """``~index``: it had an effect that it was not told of, and that a failover will undo."""
 
 
 class Rolled(NamedTuple):
@@ -173,6 +175,9 @@ class Search:
             for index, event in enumerate(events)
             if event.end is None and isinstance(event.what, Call) and event.what.value is None
         }
+        # Until when what is under way may do what a failover undoes, and then be done once more.
+        self._undone = _undone(events)
+        self._now = 0
         self._under_way: list[int] = []
         self._trail: list[tuple[int, frozenset[Config], frozenset[Config]]] = []
         self._keeps_trail = any(isinstance(event.what, Rollback) for event in events)
@@ -186,6 +191,7 @@ class Search:
             time, is_end, index = self._moments[passed]
             if index in without:
                 continue
+            self._now = time
             if not is_end:
                 self._under_way.append(index)
                 continue
@@ -233,6 +239,7 @@ class Search:
                     settled.add(Config(next.state, next.done - {index}))
             for other in self._candidates(config, index):
                 ahead += self._after(config, other)
+            ahead += self._unheard(config)
         if isinstance(what, Rollback):
             settled = self._rolled_back(seen, what)
         if self._keeps_trail:
@@ -251,6 +258,8 @@ class Search:
         for other in self._under_way:
             if self._events[other].end is None or other in done or self._is_rollback(other):
                 continue
+            if self._may_be_undone(other):
+                continue
             for after in self._states_after(Config(state, done), other):
                 if after == state or (after.key == state.key and self._tells_which(other)):
                     state, done = after, done | {other}
@@ -266,9 +275,23 @@ class Search:
         return [Config(state, done) for state in self._states_after(config, index)]
 
     def _states_after(self, config: Config, index: int) -> list[State]:
+        if ~index in config.done:
+            return []
         what = self._events[index].what
         assert not isinstance(what, Rollback)
         return self._model.after(config.state, what)
+
+    def _unheard(self, config: Config) -> Iterator[Config]:
+        """What is done without an answer, undone by a failover, and then asked for once more."""
+        for index in self._under_way:
+            if self._may_be_undone(index) and config.done.isdisjoint((index, ~index)):
+                call = self._events[index].what
+                assert isinstance(call, Call)
+                for state in self._model.unheard(config.state, call):
+                    yield Config(state, config.done | {~index})
+
+    def _may_be_undone(self, index: int) -> bool:
+        return self._now <= self._undone.get(index, START.time)
 
     def _candidates(self, config: Config, index: int) -> Iterator[int]:
         taken: set[tuple[str, object]] = set()
@@ -298,7 +321,12 @@ class Search:
                 before = settled
             else:
                 old |= passed
-        pasts = {(past.state, past.done & under_way) for past in old | before}
+        # What is still there is known by its id when it is asked for once more.
+        pasts = {
+            (past.state, past.done & under_way)
+            for past in old | before
+            if all(index >= 0 for index in past.done)
+        }
         ended = {index for index in under_way if self._events[index].end is not None}
         told = {index for index in ended if self._is_harmless(index)}
         found: set[Config] = set()
@@ -332,3 +360,15 @@ class Search:
             for (state, needed), kept in groups.items()
             for used in kept
         )
+
+
+def _undone(events: list[Event]) -> dict[int, int]:
+    """The calls that a failover came into, and when the last one did."""
+    failovers = [event.begin for event in events if isinstance(event.what, Rollback)]
+    found: dict[int, int] = {}
+    for index, (begin, end, what) in enumerate(events):
+        if isinstance(what, Call) and what.do in CHANGES and end is not None:
+            during = [at for at in failovers if begin <= at <= end]
+            if during:
+                found[index] = max(during)
+    return found

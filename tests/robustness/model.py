@@ -44,7 +44,7 @@ from sessiontracker.operations import (
     Write,
 )
 from sessiontracker.operations import Stamp as MachineStamp
-from sessiontracker.state import FREE, NOTHING, Key, Lease, Lock, Record, Slot
+from sessiontracker.state import FREE, NOTHING, Key, Lease, Lock, Record, Slot, Waiter
 
 from .history import UNKNOWN, Call, Stamp
 from .timing import State, Timeouts, Timing
@@ -100,6 +100,7 @@ class Model:
             if call.is_ok and call.do == "start" and call.answer.stamp is not None
         }
         self._claims = _claims(calls, losses)
+        self._queued = _queued(calls, losses)
         self._timing = Timing(timeouts, calls)
         self._known: dict[tuple[State, int], list[State]] = {}
 
@@ -112,20 +113,27 @@ class Model:
             known = self._known[state, event.number] = self._of_call(state, event)
         return known
 
-    def _of_call(self, state: State, call: Call) -> list[State]:
-        if call.answer.what == "unknown":
+    def unheard(self, state: State, call: Call) -> list[State]:
+        """What ``call`` may make of ``state``, whatever it is told of that, if anything."""
+        known = self._known.get((state, ~call.number))
+        if known is None:
             found = [
                 self._timing.after(bound, after, call)
                 for bound in self._bound(state, call)
                 if (after := self._apply(bound.key, call)[0]) != bound.key
             ]
-            return list(dict.fromkeys(found))
+            known = self._known[state, ~call.number] = list(dict.fromkeys(found))
+        return known
+
+    def _of_call(self, state: State, call: Call) -> list[State]:
+        if call.answer.what == UNKNOWN:
+            return self.unheard(state, call)
         states: list[State] = []
         for bound in self._bound(state, call):
             after, outcome = self._apply(bound.key, call)
             if _tells(outcome, call):
                 states.append(self._timing.after(bound, after, call))
-            elif self._is_refused_all_the_same(outcome, call):
+            elif self._is_refused_all_the_same(outcome, call) or self._leaves_a_queue(bound, call):
                 states.append(bound)
         return list(dict.fromkeys(states))
 
@@ -142,6 +150,15 @@ class Model:
         if what in ("SessionLockedError", "LockNotAcquiredError"):
             return call.number in self._claims and not isinstance(outcome, _BEFORE_LOCKED)
         return False
+
+    def _leaves_a_queue(self, state: State, call: Call) -> bool:
+        """Whether it is answered as one whose ticket waits: that has nothing to do with leases."""
+        if call.number not in self._queued:
+            return False
+        lock = state.key.lock or FREE
+        ticket = operation_of(call).ticket  # type: ignore[union-attr]
+        waiting = replace(lock, queue=(Waiter(ticket, "", 1, 0),))
+        return _tells(self._apply(replace(state.key, lock=waiting), call)[1], call)
 
     # What nobody was told, and then showed
 
@@ -211,6 +228,22 @@ def _claims(calls: list[Call], losses: Collection[tuple[int, int]]) -> set[int]:
                     found.add(call.number)
                     break
     return found
+
+
+def _queued(calls: list[Call], losses: Collection[tuple[int, int]]) -> set[int]:
+    """The calls that let go of a ticket that may have been in the queue again.
+
+    One that asks for no life is told the same if it had to be sent twice and the ticket is not
+    even there: it may have been let go the first time.
+    """
+    takers = {call.number: call for call in calls if call.do in ("lock", "get_locked")}
+    return {
+        call.number
+        for call in calls
+        if call.do in ("unlock", "abandon") and call.hold is not None and call.end is not None
+        for since, at in losses
+        if at <= call.end and call.hold[0] in takers and is_back(takers[call.hold[0]], since, at)
+    }
 
 
 def _without_lease(key: Key, ticket: int) -> Iterator[Key]:

@@ -2,7 +2,8 @@
 
 What a history's calls do not show is when a waiter was in the queue, so each look of one at the
 store is noted beside them. One who was in the queue before another asked gets the lock before
-it, unless it stood still for longer than its place, or its claim, is kept.
+it, unless it stood still for longer than its place, or its claim, is kept. One who wants the
+session too leaves the queue if there is none, and if it does not hear of that, it asks anew.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from msgspec import Struct
 
 from sessiontracker import AsyncSessionTracker, SessionTracker
 from sessiontracker.backend import Asked
-from sessiontracker.operations import Acquire, Granted, Outcome, Queued
+from sessiontracker.operations import Acquire, Granted, Outcome, Queued, Unavailable
 
 __all__ = [
     "AsyncNotingTracker",
@@ -33,8 +34,10 @@ __all__ = [
     "waited",
 ]
 
+Answer = Literal["queued", "granted", "another", "left"]  # another may be none
+
 KEPT = 1.5  # a claim, in intervals between looks
-ANSWERS: dict[type[Outcome], Literal["queued", "granted"]] = {Queued: "queued", Granted: "granted"}
+ANSWERS: dict[type[Outcome], Answer] = {Queued: "queued", Granted: "granted"}
 
 
 class Look(Struct, frozen=True, array_like=True):
@@ -45,7 +48,7 @@ class Look(Struct, frozen=True, array_like=True):
     sent: int
     came: int
     every: int
-    answer: Literal["queued", "granted", "another"]  # which may be none
+    answer: Answer
 
 
 class Overtaken(NamedTuple):
@@ -71,6 +74,8 @@ class Looks:
             if isinstance(operation, Acquire):
                 every = operation.look_every * 1_000_000
                 answer = ANSWERS.get(type(outcome), "another")
+                if answer == "another" and operation.read and type(outcome) is not Unavailable:
+                    answer = "left"  # for all that one knows
                 look = Look(operation.address.key, operation.ticket, sent, came, every, answer)
                 with self._lock:
                     self._file.write(msgspec.json.encode(look) + b"\n")
@@ -151,13 +156,24 @@ def waited(looks: Iterable[Look]) -> int:
 def overtaken(looks: Iterable[Look]) -> Overtaken | None:
     """The first who was overtaken without having stood still."""
     for waiters in _by_key(looks):
-        for early in waiters:
+        for early in (part for its in waiters for part in _unbroken(its)):
             queued = _queued(early)
             if queued is not None and not _stood_still(early):
                 for late in waiters:
                     if late[0].sent > queued.came and _was_first(late, early):
                         return Overtaken(early, late)
     return None
+
+
+def _unbroken(looks: list[Look]) -> Iterator[list[Look]]:
+    """``looks``, in parts within which it did not leave the queue."""
+    parts: list[list[Look]] = [[]]
+    for look in looks:
+        if look.answer == "left":
+            parts.append([])
+        else:
+            parts[-1].append(look)
+    return filter(None, parts)
 
 
 def _queued(looks: list[Look]) -> Look | None:
@@ -177,7 +193,7 @@ def _by_key(looks: Iterable[Look]) -> Iterator[list[list[Look]]]:
 
 def _stood_still(looks: list[Look]) -> bool:
     """Whether there was longer between two of its looks, or may have been, than is kept."""
-    told = [look for look in looks if look.answer != "another"]
+    told = [look for look in looks if look.answer in ANSWERS.values()]
     return any(later.came - look.sent > KEPT * look.every for look, later in pairwise(told))
 
 

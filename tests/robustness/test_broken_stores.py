@@ -12,6 +12,7 @@ from time import monotonic_ns
 import pytest
 
 from sessiontracker.backend import AsyncBackend, operations
+from sessiontracker.operations import Acquire, Address, Granted, NoAnswer, Queued
 from tests.broken.twin import AsyncTwinBackend, Twin
 from tests.faulty import AsyncFaulty, Faults
 
@@ -111,6 +112,19 @@ async def test_a_sound_store_is_not_blamed(tmp_path: Path, loss: float, plan: Pl
         history = await history_on(Twin(), seed, tmp_path / f"{seed}.jsonl", loss, plan=plan)
         assert history.is_legal, (history.illegal, history.strange, history.overtaken)
         assert history.waited
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_who_may_have_found_no_session_may_have_left_the_queue(read: bool, tmp_path: Path) -> None:
+    path = tmp_path / "looks"
+    looks = Looks(path)
+    queued, granted = Queued("another", 0, 50), Granted(5, 50)
+    answers = [(1, queued), (1, NoAnswer("it is lost")), (2, granted), (1, queued)]
+    for ticket, outcome in answers:
+        asked = Acquire(Address("thing", "", "k"), ticket, 50, "", 1000, read=read)
+        looks.note([asked], monotonic_ns(), [outcome])
+    looks.close()
+    assert (overtaken(read_looks([path])) is None) == read
 
 
 class FailsOver(Twin):

@@ -204,3 +204,53 @@ def test_who_waited_before_a_failover_may_be_in_the_queue_again() -> None:
     assert check_key(calls) is not None
     assert check_key(calls, rollbacks=[Rolled(17, 40, everything)]) is not None
     assert check_key(calls, rollbacks=[Rolled(12, 40, everything)]) is None
+
+
+@pytest.mark.parametrize(
+    "life,what,is_legal",
+    [((7, 1, 7), "SessionNotFoundError", True), (None, OK, True), ((7, 1, 7), OK, False)],
+)
+def test_who_waits_once_more_after_a_failover_lets_go_of_that(
+    life: Stamp | None, what: str, is_legal: bool
+) -> None:
+    """The lock that it took since then is lost, and nobody says so: its ticket is known."""
+    calls = [
+        replace(call(1, "lock", 0, OK), answer=Answer(OK, token=5), lease=10**9),
+        replace(call(2, "lock", 8, OK), end=30, answer=Answer(OK, token=6), lease=10**9),
+        replace(call(3, "start", 14, OK, (7, 1, 7)), hold=(1, 5)),
+        replace(call(4, "unlock", 20, OK), hold=(1, 5)),
+        call(5, "get", 42, "SessionNotFoundError"),
+        replace(call(6, "unlock", 50, what), hold=(2, 6), stamp=life),
+    ]
+    everything = frozenset([""])
+    assert check_key(calls) is not None
+    assert (check_key(calls, rollbacks=[Rolled(12, 40, everything)]) is None) == is_legal
+    assert check_key(calls, rollbacks=[Rolled(20, 40, everything)]) is not None
+
+
+def test_what_a_failover_undoes_may_then_be_refused() -> None:
+    """It was done without an answer, asked for once more, and refused by those who came before."""
+    calls = [
+        call(1, "start", 0, OK, (7, 1, 7)),
+        replace(call(2, "finish", 10, "SessionLockedError"), end=60),
+        call(3, "get_finished", 20, OK, (7, 2, 9)),
+        replace(call(4, "lock", 42, OK), answer=Answer(OK, token=5), lease=10**9),
+    ]
+    everything = frozenset([""])
+    assert check_key(calls) is not None
+    assert check_key(calls, rollbacks=[Rolled(8, 40, everything)]) is None
+    # If it is there yet, it is known to be; and if not, it is done no more.
+    assert check_key(calls, rollbacks=[Rolled(30, 40, everything)]) is not None
+    again = [*calls, call(5, "get_finished", 70, OK, (7, 2, 9))]
+    assert check_key(again, rollbacks=[Rolled(8, 40, everything)]) is not None
+
+
+def test_what_a_failover_undoes_may_then_be_done_otherwise() -> None:
+    calls = [
+        call(1, "start", 0, OK, (7, 1, 7)),
+        replace(call(2, "update", 5, OK, (7, 2, 8)), stamp=(7, 1, 7)),
+        replace(call(3, "finish", 12, OK, (7, 2, 9)), end=60),
+        call(4, "get_finished", 20, OK, (7, 3, 9)),
+    ]
+    assert check_key(calls, rollbacks=[Rolled(3, 40, frozenset([""]))]) is None
+    assert check_key(calls, rollbacks=[Rolled(11, 40, frozenset([""]))]) is not None
