@@ -25,10 +25,7 @@ COUNTS: dict[str, dict[str, tuple[int, int]]] = {
         **dict.fromkeys(("memory", "valkey"), (10_000, 100_000)),
         **dict.fromkeys(("sqlite", "postgresql", "mariadb"), (1_000, 10_000)),
     },
-    "sessions": {
-        **dict.fromkeys(PLACES, (10_000, 1_000_000)),
-        "file": (10_000, 100_000),
-    },
+    "sessions": dict.fromkeys(PLACES, (10_000, 1_000_000)),
 }
 """How many of each, on which store: some, and many."""
 

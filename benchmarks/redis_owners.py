@@ -1,5 +1,7 @@
 """Owners on Redis: all of an owner's sessions at once against one by one, what comes with a read,
-and how many bytes a session weighs: python -m benchmarks.redis_owners URL
+and how many bytes a session weighs: python -m benchmarks.redis_owners URL [SECONDS]
+
+With ``SECONDS``, each answer of the server comes so much later, as if it were on another machine.
 
 One by one is what redis-py does: each session a string, ended or read by a command of its own, and
 decoded by msgspec into a struct of the same fields where the session is. To see what is left to
@@ -19,6 +21,7 @@ from typing import Any
 import msgspec
 from redis import Redis
 
+from benchmarks.distance import further_away
 from sessiontracker import OwnedSession, SessionTracker
 from sessiontracker.backend import BackendOptions, new_id, operations
 from sessiontracker.codec import header_of
@@ -36,12 +39,22 @@ ROUNDS = 7
 READS = 1_500
 
 
-def main(url: str) -> None:
+def main(url: str, seconds: str = "0") -> None:
+    if not float(seconds):
+        run(url)
+        return
+    with further_away(url, float(seconds)) as distant:
+        run(distant)
+
+
+def run(url: str) -> None:
     prefix = f"bench-{secrets.token_hex(4)}:"
     client = Redis.from_url(url)
     backend = RedisBackend(Options.of(BackendOptions("hot", url, {"prefix": prefix})))
     backend.open()
     try:
+        trips = [timed(client.ping) for _ in range(READS)]
+        print(f"a round trip   of redis-py: {statistics.median(trips) * 1e6:.0f} µs")
         bench = Bench(backend, client, prefix)
         bench.listing(url)
         bench.ending()
