@@ -242,7 +242,7 @@ class ServesTheLastFirst(_NowAndThen):
 class KeepsWhatExpired(_NowAndThen):
     """As one does that removes it only when it sweeps."""
 
-    every = 3
+    every = 1
 
     def wrong(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         key = key_of(slot, operation)

@@ -27,7 +27,7 @@ from .workload import Client, Plan
 
 FULL = 500  # calls of a history, in which most of the broken ones are caught nine times in ten
 BUDGET = 20 * FULL  # calls within which the least broken one is missed once in millions of times
-EXPIRY = Plan(keys=2, each=15, lease=30.0, wait=0.5, pause=0.003, idle=0.04, absolute=0.12,
+EXPIRY = Plan(keys=2, each=15, lease=30.0, wait=0.5, pause=0.02, idle=0.04, absolute=0.12,
     retention=0.06, back=0.3)  # fmt: skip
 PLAN = Plan(keys=2, each=40, lease=30.0, wait=0.5, pause=0.0, cancelled=0.05)
 
