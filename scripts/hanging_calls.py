@@ -65,10 +65,12 @@ async def calls_while_it_hangs(
         async with AsyncSessionTracker(config) as tracker:
             # Of this time alone: what is unknown may be done at any time.
             task, thread = (f"{side}-{secrets.token_hex(4)}" for side in ("task", "thread"))
-            await tracker.get_or_start(Hung(key=_READ))
-            for side in (task, thread):
-                for number in range(20):
-                    await tracker.start(Hung(key=f"finish-{side}-{number}"))
+            async with AsyncSessionTracker({**config, "operation_timeout": "60s"}) as patient:
+                await patient.get_or_start(Hung(key=_READ))
+                for side in (task, thread):
+                    for number in range(20):
+                        await patient.start(Hung(key=f"finish-{side}-{number}"))
+            await tracker.get(Hung, _READ)
             blocking.get(Hung, _READ)  # both are connected
 
             def in_thread(what: str, key: str) -> None:

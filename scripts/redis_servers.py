@@ -40,6 +40,14 @@ def program(kind: str) -> str:
     return found
 
 
+def until_replicated(primary: Server) -> None:
+    """Wait until a replica of ``primary`` has all that it has, and says so."""
+    with primary.client(single_connection_client=True) as client:
+        client.set("until-replicated", 1)
+        client.delete("until-replicated")
+        until(lambda: client.wait(1, 100), "a replica that is up to date")
+
+
 def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
     """Wait for ``condition`` and return what it says; errors of a server mean: not yet."""
     deadline = time.monotonic() + patience

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from redis_servers import Cluster, Server, until
+from redis_servers import Cluster, Server, until, until_replicated
 from sessiontracker import OutcomeUnknownError, Session, SessionTracker
 from sessiontracker.operations import (
     Acquire,
@@ -46,7 +46,7 @@ def pair(server_of: Callable[..., Server]) -> Iterator[tuple[Server, Server]]:
     """A primary, and a replica that is up to date."""
     primary, replica = server_of(), server_of()
     replica.ask("REPLICAOF", "127.0.0.1", primary.port)
-    until(lambda: primary.client().info("replication")["slave0"]["state"] == "online", "a replica")
+    until_replicated(primary)
     yield primary, replica
     replica.resume()
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from redis import Redis
 from redis.credentials import UsernamePasswordCredentialProvider
 
-from redis_servers import Cluster, Server, free_port
+from redis_servers import Cluster, Server, free_port, until_replicated
 from sessiontracker.backend import BackendUnavailableError
 from sessiontracker.operations import (
     Acquire,
@@ -202,6 +202,7 @@ def test_the_rights_that_suffice(
 ) -> None:
     server, replica = server_of(kind), server_of(kind)
     replica.ask("REPLICAOF", "127.0.0.1", server.port)
+    until_replicated(server)
     allow(server, prefix)
     mine = {"username": "app", "password": "password"}
     use_all(open_backend(server.url, **mine), "kone")

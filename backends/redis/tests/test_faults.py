@@ -32,6 +32,7 @@ from tests.paced import Watch
 SECONDS = float(os.environ.get("SESSIONTRACKER_FAULTS_SECONDS", "2"))
 OPERATION, WAIT = 4.0, 4.0  # s
 LATEST = 2 * OPERATION + WAIT + 3.0  # to ask for a lock, to wait, to save; and some more
+PATIENT: dict[str, Any] = {"lease": "10s", "operation_timeout": 15.0}  # where none is to fail
 KEYS = [f"{how}-{number}" for how in ("locked", "read", "ended") for number in range(3)]
 TASKS, THREADS = 4, 1  # for each of the three ways to count, on the two sides of the house
 
@@ -69,13 +70,20 @@ class Account:
 class Load:
     """Tasks of one tracker and threads of another, which count up nine tallies in three ways."""
 
-    def __init__(self, url: str, prefix: str, **options: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        lease: str = "2s",
+        operation_timeout: float = OPERATION,
+        **options: Any,
+    ) -> None:
         self.account = Account()
         self._watch = Watch()
         self._config = {
             "backends": {"hot": {"use": "redis", "url": url, "prefix": prefix, **options}},
-            "operation_timeout": OPERATION,
-            "defaults": {"storage": "hot", "lock_wait": WAIT, "lock_lease": "2s"},
+            "operation_timeout": operation_timeout,
+            "defaults": {"storage": "hot", "lock_wait": WAIT, "lock_lease": lease},
         }
         self._stopped = False
         self._begun = threading.Event()  # the tasks have
@@ -211,7 +219,7 @@ def no_storm(servers: list[Server], faults: int) -> bool:
 
 def test_scripts_are_flushed(server_of: Callable[..., Server], prefix: str) -> None:
     server = server_of()
-    with server.client() as admin, Load(server.url, prefix) as load:
+    with server.client() as admin, Load(server.url, prefix, **PATIENT) as load:
 
         def fault() -> None:
             admin.script_flush()
@@ -298,6 +306,8 @@ def test_primaries_hand_over(own_cluster: Cluster, prefix: str) -> None:
 
 def test_slots_move(own_cluster: Cluster, prefix: str) -> None:
     keys = itertools.cycle(KEYS)
+    for server in own_cluster.servers:  # none of which is taken for dead while it is slow
+        server.ask("CONFIG", "SET", "cluster-node-timeout", 10_000)
 
     def fault() -> None:
         number = slot_of(f"k{next(keys)}")
@@ -309,7 +319,7 @@ def test_slots_move(own_cluster: Cluster, prefix: str) -> None:
         sleep(0.05)
         own_cluster.settle(number, target)
 
-    with Load(own_cluster.url, prefix) as load:
+    with Load(own_cluster.url, prefix, **PATIENT) as load:
         assert no_storm(own_cluster.servers, endure(load, fault))
     load.check()
     load.check_nothing_failed()

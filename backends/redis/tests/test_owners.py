@@ -101,7 +101,7 @@ def test_when_the_longest_has_gone_the_keys_go_sooner(owner: Owner) -> None:
     assert owner.left() == {"ah": 180, "ap": 180, "fh": 120, "fp": 120, "o": 180}
     owner.ask(Delete(owner.at("kb"), new_id()))
     left = owner.left()
-    assert left.pop("lh") == 2  # the deed, for a minute, and a second more
+    assert left.pop("lh") in (1, 2)  # the deed, for a minute, and a second more
     assert left == {"ah": 60, "ap": 60, "fh": 120, "fp": 120, "o": 120}
     assert isinstance(owner.ask(EndOwner(owner.address, new_id(), 4 * HOUR)), Ended)
     left = owner.left()
@@ -180,15 +180,19 @@ def test_a_lock_lasts_as_long_as_its_token(owner: Owner) -> None:
     acquire = Acquire(owner.at("ka"), ticket, MINUTE, keep=2 * HOUR)
     assert isinstance(owner.ask(acquire), Granted)
     owner.ask(Release(owner.at("ka"), ticket))
-    assert owner.left() == {"ah": 1, "ap": 1, "lh": 122}
+    left = owner.left()
+    assert left.pop("lh") in (121, 122)  # two hours, a minute, and a second more
+    assert left == {"ah": 1, "ap": 1}
     owner.ask(Delete(owner.at("ka"), new_id()))
-    assert owner.left() == {"lh": 122}
+    assert owner.left().keys() == {"lh"}
 
 
 def test_who_makes_room_for_nothing_is_kept_by_nothing(owner: Owner) -> None:
     owner.start("ka", DAY)
     owner.start("kb", HOUR, limit=Limit(1, finish_oldest=True))
-    assert owner.left() == {"ah": 60, "ap": 60, "lh": 2}
+    left = owner.left()
+    assert left.pop("lh") in (1, 2)
+    assert left == {"ah": 60, "ap": 60}
     one_more = Start(owner.at("kc"), new_id(), b"", limit=Limit(1))
     assert owner.ask(one_more) == LimitReached(1)
     assert isinstance(owner.ask(Finish(owner.at("kb"), new_id(), DAY)), Found)

@@ -25,11 +25,13 @@ from sessiontracker.operations import (
     Failed,
     Found,
     Missing,
+    NoAnswer,
     Outcome,
     Ping,
     Pong,
     Read,
     Start,
+    Unavailable,
 )
 from sessiontracker_redis._async.connections import AsyncConnections
 from sessiontracker_redis._async.sending import AsyncSendingBackend
@@ -203,8 +205,10 @@ async def test_answers_that_nobody_waits_for_any_more_reach_nobody_else(
     admin.client_pause(60_000, all=False)
     assert not isinstance((await sent(sending, Read(address)))[0], Found)
     admin.client_unpause()
-    assert isinstance((await sent(sending, Ping()))[0], Pong)
-    assert isinstance((await sent(sending, Read(address)))[0], Found)
+    for operation, answer in (Ping(), Pong), (Read(address), Found):
+        while isinstance(outcome := (await sent(sending, operation))[0], (Unavailable, NoAnswer)):
+            pass  # it is slow for once
+        assert isinstance(outcome, answer)
     await sending.close()
 
 

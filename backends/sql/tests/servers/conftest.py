@@ -270,8 +270,14 @@ def engine(url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def shop(url: str, prefix: str) -> Iterator[Shop]:
-    with opened(url, prefix) as shop:
+def patience() -> str:
+    """For how long a call of a shop's tracker may take: a test may set it."""
+    return "30s"
+
+
+@pytest.fixture
+def shop(url: str, prefix: str, patience: str) -> Iterator[Shop]:
+    with opened(url, prefix, patience) as shop:
         yield shop
 
 

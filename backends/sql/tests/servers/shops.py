@@ -34,8 +34,9 @@ class Shop:
 
 
 @contextmanager
-def opened(url: str, prefix: str) -> Iterator[Shop]:
-    options = {"operation_timeout": "1s"}
+def opened(url: str, prefix: str, patience: str) -> Iterator[Shop]:
+    """``patience`` is for how long a call of the tracker's may take."""
+    options = {"operation_timeout": patience}
     application = Application(url, asynchronous=False, prefix=prefix, **options)
     asyncio.run(application.open())
     yield Shop(application)

@@ -40,7 +40,7 @@ def test_a_lease_that_ran_out_behind_a_locked_row_is_lost(
     finished: list[str] = []
 
     def finish() -> None:
-        with suppress(LockLostError), shop.tracker.lock(Checkout, "order-42", lease="1s") as lock:
+        with suppress(LockLostError), shop.tracker.lock(Checkout, "order-42", lease="3s") as lock:
             stranger.execute("BEGIN")
             stranger.execute(f"SELECT due FROM {prefix}keys FOR UPDATE")
             with shop.begin() as (_, bound):
@@ -63,7 +63,7 @@ def test_a_transaction_that_is_open_for_longer_than_a_lease_loses_the_lock(shop:
     tracker = shop.tracker
     with (
         pytest.raises(LockLostError),
-        tracker.get_locked(Checkout, "order-42", lease="1s") as checkout,
+        tracker.get_locked(Checkout, "order-42", lease="3s") as checkout,
         shop.begin() as (_, bound),
     ):
         checkout.paid = True

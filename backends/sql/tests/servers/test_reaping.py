@@ -156,6 +156,15 @@ async def test_who_pings_or_scans_meanwhile_does_not_wait(url: str, prefix: str)
         assert await reaping == 500
 
 
+def in_the_end(backend: ServerBackend, operation: kinds.Operation) -> kinds.Outcome:
+    """What it comes to, asked again as a tracker does where somebody was in the way."""
+    deadline = monotonic() + 60
+    while True:
+        outcome = one(backend, operation)
+        if not isinstance(outcome, kinds.Unavailable) or monotonic() > deadline:
+            return outcome
+
+
 def test_many_who_reap_at_once_remove_each_session_once(
     open_backend: OpenBackend, admin: Admin, prefix: str
 ) -> None:
@@ -168,7 +177,7 @@ def test_many_who_reap_at_once_remove_each_session_once(
     def reap(backend: ServerBackend) -> int:
         gone = 0
         while not is_over.is_set():
-            outcome = one(backend, kinds.Reap(100))
+            outcome = in_the_end(backend, kinds.Reap(100))
             assert isinstance(outcome, kinds.Reaped), outcome
             gone += outcome.count
         return gone
@@ -184,7 +193,7 @@ def test_many_who_reap_at_once_remove_each_session_once(
                 kinds.Release(at(n % shared), n),
                 kinds.Delete(at(n), n + 10**9),
             ):
-                outcome = one(user, operation)
+                outcome = in_the_end(user, operation)
                 assert not isinstance(outcome, (kinds.Unavailable, kinds.Failed)), outcome
 
     with ThreadPoolExecutor(len(backends) + 1) as pool:

@@ -32,11 +32,11 @@ class Tally(Session):
     count: int = 0
 
 
-def config(url: str) -> dict[str, Any]:
+def config(url: str, patience: str = "1s") -> dict[str, Any]:
     return {
         "backends": {"ledger": {"use": "sql", "url": url, "table_prefix": PREFIX}},
         "defaults": {"storage": "ledger"},
-        "operation_timeout": "1s",
+        "operation_timeout": patience,
     }
 
 
@@ -52,16 +52,18 @@ class User:
     """Counts up by both sides of the house, and remembers what was said to be done."""
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self.blocking = SessionTracker(config(url))
         self.tracker = AsyncSessionTracker(config(url))
         self.done = {"blocking": 0, "tasks": 0}
 
     async def __aenter__(self) -> Self:
+        with SessionTracker(config(self._url, "60s")) as patient:
+            for key in self.done:
+                patient.delete(Tally, key)
+                patient.start(Tally(key=key))
         self.blocking.open()
         await self.tracker.open()
-        for key in self.done:
-            self.blocking.delete(Tally, key)
-            self.blocking.start(Tally(key=key))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -147,7 +149,7 @@ async def test_a_failover_of_postgresql(
     address.symlink_to(primary.socket)
     url = primary.url.replace(str(primary.socket), str(address))
     async with User(url) as user:
-        await user.count_up()
+        await user.count_until_done()
         await refused(standby.url, "the server is a replica")
         # The primary comes back as a replica …
         until_caught_up(primary, standby)
@@ -171,7 +173,7 @@ async def test_mariadb_becomes_read_only_and_is_so_no_more(own_mariadb: MariaDB)
         url = own_mariadb.url.replace("root", "app")
         try:
             async with User(url) as user:
-                await user.count_up()
+                await user.count_until_done()
                 admin.execute("SET GLOBAL read_only = 1")  # while it is connected
                 await user.is_refused("takes no writes")
                 await refused(url, "takes no writes")
@@ -193,7 +195,7 @@ async def test_a_server_that_takes_no_writes_by_default(own: Server) -> None:
             else "SET GLOBAL tx_read_only = {}"
         )
         async with User(own.url) as user:
-            await user.count_up()
+            await user.count_until_done()
             try:
                 admin.execute(set_it.format("on"))
                 admin.end_others()

@@ -21,19 +21,19 @@ from .counting import BY_VERSION, LOCKED, PATIENCE, Tally, count_among
 OF_POSTGRESQL = {
     "default_transaction_deferrable": "on",
     "bytea_output": "'escape'",
-    "idle_in_transaction_session_timeout": "'20ms'",
+    "idle_in_transaction_session_timeout": "'200ms'",
     "lock_timeout": "'1ms'",
     "search_path": "'public'",
     "standard_conforming_strings": "off",
-    "statement_timeout": "'20ms'",
+    "statement_timeout": "'200ms'",
     "timezone": "'Asia/Kathmandu'",
-    "transaction_timeout": "'20ms'",
+    "transaction_timeout": "'200ms'",
 }
 OF_MARIADB = {
     "idle_write_transaction_timeout": "1",
     "innodb_lock_wait_timeout": "1",
     "lock_wait_timeout": "0",
-    "max_statement_time": "0.02",
+    "max_statement_time": "0.2",
     "sql_mode": "'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PAD_CHAR_TO_FULL_LENGTH'",
     "sql_select_limit": "1",
     "time_zone": "'+05:45'",
@@ -101,7 +101,7 @@ def test_all_count_beside_a_transaction_that_is_left_open(
     def trouble() -> None:
         admin.execute("BEGIN")
         admin.execute(f"SELECT * FROM {prefix}keys FOR UPDATE")
-        sleep(0.1)
+        sleep(0.5)  # for longer than any of them
         admin.execute("COMMIT")
 
     count_among(url, prefix, trouble)
@@ -112,7 +112,7 @@ def test_all_count_beside_a_transaction_that_is_left_open(
     [
         (
             "postgresql",
-            {"idle_in_transaction_session_timeout": "'1ms'", "transaction_timeout": "'5ms'"},
+            {"idle_in_transaction_session_timeout": "'10ms'", "transaction_timeout": "'50ms'"},
         )
     ],
     ids=["postgresql"],
@@ -121,7 +121,7 @@ def test_all_count_beside_a_transaction_that_is_left_open(
 async def test_connections_are_made_by_a_busy_loop(own: Server, url: str, prefix: str) -> None:
     async def keep_busy() -> None:
         while True:
-            sleep(0.01)  # noqa: ASYNC251 - the loop is blocked
+            sleep(0.02)  # noqa: ASYNC251 - the loop is blocked
             await asyncio.sleep(0)
 
     busy = asyncio.create_task(keep_busy())
@@ -134,7 +134,7 @@ async def test_connections_are_made_by_a_busy_loop(own: Server, url: str, prefix
 @of_each
 def test_nothing_is_cut_short(open_backend: OpenBackend, admin: Admin) -> None:
     backend = open_backend()
-    sleep_on = "SELECT pg_sleep(0.03)::text" if admin.is_postgresql else "SELECT SLEEP(0.03)"
+    sleep_on = "SELECT pg_sleep(0.3)::text" if admin.is_postgresql else "SELECT SLEEP(0.3)"
 
     def talk() -> Talk[int]:
         yield Query("BEGIN")
