@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sessiontracker import AsyncSessionTracker, SessionTracker
 from sessiontracker.backend import Asked, AsyncBackend, Backend
 from sessiontracker.operations import NoAnswer, Outcome, Unavailable
+from tests.trackers import _Awaited
 
 __all__ = [
     "AsyncFaulty",
@@ -17,6 +19,7 @@ __all__ = [
     "Faulty",
     "FaultyAsyncTracker",
     "FaultyTracker",
+    "faulty_tracker",
     "locks_left",
     "of",
 ]
@@ -189,6 +192,17 @@ class FaultyTracker(SessionTracker):
         inner = super()._opener(name)
         self.stores[name] = inner
         return Faulty(inner, self.faults.setdefault(name, Faults()))
+
+
+@asynccontextmanager
+async def faulty_tracker(mode: str, config: dict[str, Any]) -> AsyncIterator[Any]:
+    """A tracker, its backend's faults, and the stores behind them."""
+    if mode == "async":
+        async with FaultyAsyncTracker(config) as tracker:
+            yield tracker, tracker.faults["memory"], tracker.stores
+    else:
+        with FaultyTracker(config) as tracker:
+            yield _Awaited(tracker), tracker.faults["memory"], tracker.stores
 
 
 def locks_left(stores: dict[str, Any]) -> list[Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -34,22 +33,11 @@ from sessiontracker.operations import (
 )
 from tests.clock import Clock
 from tests.conditions import until
-from tests.faulty import FaultyAsyncTracker, FaultyTracker, locks_left, of
+from tests.faulty import FaultyAsyncTracker, faulty_tracker, locks_left, of
 from tests.paced import attempts
-from tests.trackers import Checkout, _Awaited
+from tests.trackers import Checkout
 
 KEY = "order-42"
-
-
-@asynccontextmanager
-async def faulty_tracker(mode: str, config: dict[str, Any]) -> AsyncIterator[Any]:
-    """A tracker, its backend's faults, and the stores behind them."""
-    if mode == "async":
-        async with FaultyAsyncTracker(config) as tracker:
-            yield tracker, tracker.faults["memory"], tracker.stores
-    else:
-        with FaultyTracker(config) as tracker:
-            yield _Awaited(tracker), tracker.faults["memory"], tracker.stores
 
 
 TIMEOUTS = {"async": "300ms", "sync": "1s"}  # threads come late where a machine is busy
@@ -151,14 +139,15 @@ async def _prepared(tracker: Any, stores: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("faults", ["before", "after", "away", "after before", "before after away"])
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_repeat_is_done_once(faulty: Any, name: str, faults: str) -> None:
-    tracker, backend, stores = faulty
+@pytest.mark.parametrize("mode", TIMEOUTS)
+async def test_a_repeat_is_done_once(mode: str, name: str, faults: str) -> None:
     kind, call = CALLS[name]
-    await _prepared(tracker, stores)
-    backend.batches.clear()
-    backend.rule = of(kind, *faults.split())
-    assert await call(tracker) == 2
-    asked = backend.asked(kind)
+    async with faulty_tracker(mode, {"operation_timeout": "30s"}) as (tracker, backend, stores):
+        await _prepared(tracker, stores)
+        backend.batches.clear()
+        backend.rule = of(kind, *faults.split())
+        assert await call(tracker) == 2
+        asked = backend.asked(kind)
     assert len(asked) == 1 + len(faults.split())
     assert len({getattr(operation, "id", 0) for operation in asked}) == 1
     assert locks_left(stores) == []

@@ -21,6 +21,7 @@ from sessiontracker.operations import (
     Unavailable,
 )
 from tests.batches import Recorder, answers, outcome_of, read
+from tests.conditions import until
 
 Recorders = Callable[..., Recorder]
 
@@ -118,8 +119,7 @@ async def test_the_lanes_are_asked_side_by_side(recorder: Recorders) -> None:
     batcher = AsyncBatcher(backend)
     backend.gate.clear()
     asked = asyncio.create_task(batcher.ask_all([read(n) for n in range(100)]))
-    await asyncio.sleep(0.01)
-    assert len(backend.batches) == 4
+    await until(lambda: len(backend.batches) == 4)
     backend.gate.set()
     assert await asked == [Pong(n) for n in range(100)]
     await batcher.close()

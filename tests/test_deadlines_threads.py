@@ -85,7 +85,7 @@ SHORT = 0.1  # s
 
 def test_who_waits_behind_a_thread_that_hangs_is_told_in_time(standing: Standing) -> None:
     lane = Lane(standing, SHORT)
-    leader = Asking(lane, 0)
+    leader = Asking(lane, 0, ago=-30)
     eventually(lambda: standing.within)
     waiting = [Asking(lane, number) for number in range(1, 9)]
     assert {type(each.result()) for each in waiting} == {Unavailable}
@@ -100,7 +100,7 @@ def test_who_waits_behind_a_thread_that_hangs_is_told_in_time(standing: Standing
 
 def slow(standing: Standing, lane: Lane) -> None:
     """Have a batch take long."""
-    leader = Asking(lane, 0)
+    leader = Asking(lane, 0, ago=-30)
     eventually(lambda: standing.within)
     time.sleep(SHORT / 4)
     standing.go()
@@ -129,7 +129,7 @@ def test_after_a_slow_batch_nobody_goes_there_himself(standing: Standing) -> Non
 
 def test_who_is_given_the_lead_after_a_slow_batch_goes_there_neither(standing: Standing) -> None:
     lane = Lane(standing, 4 * SHORT)
-    leader = Asking(lane, 0)
+    leader = Asking(lane, 0, ago=-30)
     eventually(lambda: standing.within)
     follower = Asking(lane, 1)
     eventually(lambda: lane.load == 2)
@@ -169,7 +169,7 @@ def test_who_has_no_time_left_asks_for_nothing(standing: Standing) -> None:
 
 def test_of_many_lanes_those_behind_one_that_hangs_are_told_in_time(standing: Standing) -> None:
     standing.lanes = 8
-    batcher = Batcher(standing, timeout=SHORT)
+    batcher = Batcher(standing, timeout=5 * SHORT)
     asked = threading.Thread(
         target=lambda: outcomes.extend(
             batcher.ask_all([read(number) for number in range(64)], time.monotonic())
@@ -178,7 +178,7 @@ def test_of_many_lanes_those_behind_one_that_hangs_are_told_in_time(standing: St
     outcomes: list[Outcome] = []
     asked.start()
     eventually(lambda: standing.within)
-    time.sleep(1.5 * SHORT)
+    time.sleep(7.5 * SHORT)
     standing.go(100)
     asked.join(30)
     kinds = [type(outcome) for outcome in outcomes]

@@ -156,16 +156,16 @@ def test_no_increment_of_several_processes_is_lost(
 
 def test_a_killed_holders_lock_is_had_when_its_lease_ends(store: FileStore, run: Run) -> None:
     ask(store, Start(HERE, 1, b"0"))
+    began = monotonic()
     holder = run("hold", 1_500)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    began = monotonic()
     waiter = threading.Thread(target=lock, args=(ThreadedBackend(store), 30_000), daemon=True)
     waiter.start()
     holder.kill()
     waiter.join(30)
     assert not waiter.is_alive()
-    assert monotonic() - began > 1.0, "it was taken from a lease that had not ended"
+    assert monotonic() - began >= 1.5, "it was taken from a lease that had not ended"
 
 
 def test_a_writer_killed_in_the_middle_leaves_the_last_that_it_acknowledged_or_the_next(

@@ -194,7 +194,7 @@ async def test_a_storage_that_is_away_leaves_no_lock(kind: type) -> None:
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_storage_that_is_away_when_the_block_is_left_keeps_no_lock(changed: bool) -> None:
-    config = APART[0].config(None, operation_timeout="50ms")
+    config = APART[0].config(None, operation_timeout="1s")
     with FaultyTracker(config) as tracker:
         tracker.start(Checkout(key=KEY))
         with pytest.raises(BackendUnavailableError, match="nothing was done"):  # noqa: SIM117

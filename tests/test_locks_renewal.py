@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -113,16 +114,18 @@ async def test_locks_let_go_at_once_do_not_wake_the_worker(
 
 
 async def test_a_lock_let_go_while_it_is_renewed_does_not_come_back() -> None:
-    async with FaultyAsyncTracker() as tracker:
-        faults = tracker.faults["memory"]
-        async with tracker.lock(Checkout, KEY, lease=0.3) as lock:
-            faults.delay = 0.05
-            await until(lambda: faults.asked(Renew))
-        renewed = len(faults.asked(Renew))
-        await asyncio.sleep(0.3)
-        assert len(faults.asked(Renew)) == renewed
-        assert not lock.lost
-        assert locks_left(tracker.stores) == []
+    for attempt in attempts(stands=0.1):
+        with attempt as pace:
+            async with FaultyAsyncTracker() as tracker:
+                faults = tracker.faults["memory"]
+                async with tracker.lock(Checkout, KEY, lease=0.3 * pace) as lock:
+                    faults.delay = 0.05 * pace
+                    await until(partial(faults.asked, Renew))
+                renewed = len(faults.asked(Renew))
+                await asyncio.sleep(0.3 * pace)
+                assert len(faults.asked(Renew)) == renewed
+                assert not lock.lost
+                assert locks_left(tracker.stores) == []
 
 
 async def test_a_failing_renewal_is_tried_again_until_it_works() -> None:

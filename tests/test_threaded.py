@@ -25,6 +25,7 @@ from sessiontracker.operations import (
     Released,
     Unavailable,
 )
+from tests.conditions import eventually
 
 HERE = Address("t", "", "k")
 
@@ -267,6 +268,7 @@ def test_a_thread_that_comes_after_the_end_is_sent_away(store: Store) -> None:
     store.gate.clear()
     first = threading.Thread(target=backend.execute, args=([Ping()],))
     first.start()
+    eventually(backend._mutex.locked)
     closing = threading.Thread(target=backend.close)
     closing.start()
     store.gate.set()

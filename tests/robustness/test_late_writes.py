@@ -19,7 +19,7 @@ from .places import FULL, SHARED, config_of
 from .victim import Victim
 from .victims import LATE, Tally
 
-NUMBER, LEASE = (200, 1.0) if FULL else (4, 0.4)  # of late writes of each kind; s
+NUMBER, LEASE = (200, 1.0) if FULL else (4, 2.0)  # of late writes of each kind; s
 MODES = ("async", "sync") if FULL else ("async",)
 PAIRS = [  # sessions here, and locks there
     ("sqlite", "valkey"),
