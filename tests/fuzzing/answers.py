@@ -203,7 +203,7 @@ class Bytes(Target):
         for _ in range(random.choice((0, 1, 1, 2))):
             data = _spoilt_resp(random, data)
         self.made = data
-        replies = Replies(ResponseError)
+        replies = Replies()
         sizes = random.choice(((1,), (7, 30), (1 << 20,), (1, 100, 3)))
         if len(data) > 5_000:
             sizes = (1_000, 65_536)

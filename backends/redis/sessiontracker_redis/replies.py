@@ -8,30 +8,39 @@ from time import monotonic
 from typing import Any, cast
 
 import hiredis
-from redis.exceptions import InvalidResponse, TimeoutError
+from redis._parsers.base import BaseParser
+from redis.exceptions import InvalidResponse, ResponseError, TimeoutError
 
 from .bounds import Bounds
 
-__all__ = ["Bounded", "Replies"]
+__all__ = ["Bounded", "Replies", "error_of"]
 
 _MORE = object()
 _NEW_LINE = 10  # what every reply ends with
 _PushNotification: Any = cast("Any", hiredis).PushNotification
+_parse_error: Callable[[str], Exception] = cast("Any", BaseParser).parse_error
+
+
+def error_of(text: str) -> Exception:
+    """redis-py's exception of what a server said. It takes some apart, and raises where it cannot:
+    if that happens twice in a reply, hiredis ends the process."""
+    try:
+        return _parse_error(text)
+    except Exception:
+        return ResponseError(text)
 
 
 class Replies:
-    """Those that are whole. What the server pushes unasked is passed over.
-
-    ``error`` makes an exception of what the server said; it is a reply like any other.
-    """
+    """Those that are whole. What the server pushes unasked is passed over; an error is a reply
+    like any other."""
 
     __slots__ = ("_bounds", "_reader", "_whole")
 
-    def __init__(self, error: Callable[[str], Exception]) -> None:
+    def __init__(self) -> None:
         self._whole: list[Any] = []
         self._bounds = Bounds()
         self._reader = cast("Any", hiredis).Reader(
-            protocolError=InvalidResponse, replyError=error, notEnoughData=_MORE
+            protocolError=InvalidResponse, replyError=error_of, notEnoughData=_MORE
         )
 
     def feed(self, data: bytes | bytearray, size: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
-from redis.exceptions import InvalidResponse
+from redis.exceptions import InvalidResponse, ResponseError
 
 from listening import Listener
 from sessiontracker.backend import BackendUnavailableError
@@ -49,14 +49,14 @@ BOMBS = {
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 1 << 20])
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_what_is_announced_is_bounded(bomb: str, size: int) -> None:
-    replies = Replies(Exception)
+    replies = Replies()
     with pytest.raises(InvalidResponse):
         feed(replies, BOMBS[bomb], size)
 
 
 def test_what_is_sent_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MOST_BYTES", 1000)
-    replies = Replies(Exception)
+    replies = Replies()
     assert feed(replies, b"+" + b"x" * 500 + b"\r\n", 100) == 1
     replies.taken()
     assert feed(replies, b"+" + b"x" * 500 + b"\r\n", 100) == 1
@@ -70,7 +70,7 @@ def test_a_payload_may_look_like_an_announcement() -> None:
     array = b"*3\r\n:1\r\n" + reply + b"*-1\r\n"
     wanted = [text, [1, text, None], text]
     for seed in range(200):
-        random, replies, data = Random(seed), Replies(Exception), reply + array + reply
+        random, replies, data = Random(seed), Replies(), reply + array + reply
         while data:
             size = random.choice((1, 5, 100, 5000))
             replies.feed(data[:size], min(size, len(data)))
@@ -82,7 +82,7 @@ def test_what_is_cut_is_not_gone_through_in_vain(monkeypatch: pytest.MonkeyPatch
     """An owner's thousand sessions come in many reads, and to look at each text takes its time."""
     gone_through: list[int] = []
     monkeypatch.setattr(bounds.Bounds, "_walk", lambda _, __, size: gone_through.append(size))
-    replies = Replies(Exception)
+    replies = Replies()
     texts = [bytes(range(200)) * 2 for _ in range(2_000)]
     data = b"*2000\r\n" + b"".join(b"$400\r\n%s\r\n" % text for text in texts)
     assert feed(replies, data, 10_000) == 1
@@ -91,7 +91,7 @@ def test_what_is_cut_is_not_gone_through_in_vain(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_owner_may_have_many_sessions() -> None:
-    replies = Replies(Exception)
+    replies = Replies()
     data = b"*20000\r\n" + b"$2\r\nab\r\n" * 20_000
     assert feed(replies, data, 65_536) == 1
     assert replies.taken() == [[b"ab"] * 20_000]
@@ -170,13 +170,13 @@ def test_a_greeting_that_makes_no_sense_is_not_taken_for_one(
 UNSEEN = """
 import resource
 
-from redis.exceptions import InvalidResponse, ResponseError
+from redis.exceptions import InvalidResponse
 from sessiontracker_redis.replies import Replies
 
 resource.setrlimit(resource.RLIMIT_AS, (2**31, resource.RLIM_INFINITY))
 data = b"$4\\r\\ntext\\r\\xff|2147483649\\r\\n"
 try:
-    Replies(ResponseError).feed(data, len(data))
+    Replies().feed(data, len(data))
 except InvalidResponse as error:
     print(error)
 """
@@ -188,3 +188,33 @@ def test_what_is_announced_where_no_line_begins_is_no_reply() -> None:
         [sys.executable, "-c", UNSEEN], capture_output=True, text=True, check=True
     )
     assert "announces more than there is memory for" in done.stdout
+
+
+SENSELESS = b"*3\r\n-MOVED away\r\n-ASK somebody else\r\n%1\r\n+a\r\n+b\r\n"
+"""Errors that redis-py takes apart, and cannot; and a map, in which hiredis looks for what it
+raised before."""
+
+
+def test_errors_that_redis_py_cannot_take_apart_are_errors() -> None:
+    replies = Replies()
+    assert replies.feed(SENSELESS, len(SENSELESS)) == 1
+    [[moved, ask, mapping]] = replies.taken()
+    assert (str(moved), str(ask), mapping) == ("MOVED away", "ASK somebody else", {b"a": b"b"})
+    assert isinstance(moved, ResponseError)
+
+
+def test_a_greeting_of_errors_that_redis_py_cannot_take_apart(
+    greeter: Callable[..., Greeter],
+) -> None:
+    senseless = greeter(SENSELESS)
+    with pytest.raises(BackendUnavailableError):
+        RedisBackend(Options(where="b", url=f"{senseless.url}?protocol=3", timeout=1)).open()
+
+
+async def test_a_greeting_of_errors_that_redis_py_cannot_take_apart_async(
+    greeter: Callable[..., Greeter],
+) -> None:
+    senseless = greeter(SENSELESS)
+    url = f"{senseless.url}?protocol=3"
+    with pytest.raises(BackendUnavailableError):
+        await AsyncRedisBackend(Options(where="b", url=url, timeout=1)).open()

@@ -14,7 +14,7 @@ from redis.asyncio import retry as redis_retry
 from redis.asyncio import sentinel as redis_sentinel
 from redis.exceptions import RedisError
 
-from ..replies import Bounded
+from ..replies import Bounded, error_of
 
 __all__ = [
     "CLIENT",
@@ -31,7 +31,6 @@ __all__ = [
     "AsyncWorker",
     "all_of",
     "drop",
-    "error_of",
     "is_outdated",
     "kwargs_of_cluster",
     "next_push",
@@ -99,6 +98,8 @@ async def all_of(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
 class AsyncParser(_AsyncHiredisParser):
     """redis-py's own, which believes no server all that it announces."""
 
+    parse_error = staticmethod(error_of)
+
     def on_connect(self, connection: AsyncConnection, **kwargs: Any) -> None:
         super().on_connect(connection, **kwargs)  # type: ignore[no-untyped-call]
         self._reader: Any = Bounded(self._reader, NOT_ENOUGH_DATA, connection.socket_timeout)
@@ -113,12 +114,6 @@ def transport_of(connection: AsyncConnection) -> asyncio.Transport:
     """What ``connection`` writes to; nothing is under way in it."""
     transport: asyncio.Transport = connection._writer.transport
     return transport
-
-
-def error_of(connection: AsyncConnection) -> Callable[[str], Exception]:
-    """redis-py's exception of what a server said."""
-    error: Callable[[str], Exception] = connection._parser.parse_error
-    return error
 
 
 async def next_push(connection: AsyncConnection) -> Any:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from ..replies import Replies
-from .runtime import AsyncConnection, drop, error_of, is_outdated, transport_of
+from .runtime import AsyncConnection, drop, is_outdated, transport_of
 
 __all__ = ["AsyncWire"]
 
@@ -29,7 +29,7 @@ class AsyncWire(asyncio.Protocol):
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
         self._loop = asyncio.get_running_loop()
-        self._replies = Replies(error_of(connection))
+        self._replies = Replies()
         self._asked = 0
         self._done: Callable[[list[Any]], None] | None = None
         self._until = self._wakes_at = 0.0

@@ -15,7 +15,7 @@ from redis import sentinel as redis_sentinel
 from redis._parsers.hiredis import NOT_ENOUGH_DATA, _HiredisParser
 from redis.exceptions import RedisError
 
-from ..replies import Bounded
+from ..replies import Bounded, error_of
 
 __all__ = [
     "CLIENT",
@@ -32,7 +32,6 @@ __all__ = [
     "Worker",
     "all_of",
     "drop",
-    "error_of",
     "is_outdated",
     "is_silent",
     "kwargs_of_cluster",
@@ -98,6 +97,8 @@ def all_of(calls: Sequence[Callable[[], T]]) -> list[T]:
 class Parser(_HiredisParser):
     """redis-py's own, which believes no server all that it announces."""
 
+    parse_error = staticmethod(error_of)
+
     def on_connect(self, connection: Connection, **kwargs: Any) -> None:
         super().on_connect(connection, **kwargs)  # type: ignore[no-untyped-call]
         self._reader: Any = Bounded(self._reader, NOT_ENOUGH_DATA, connection.socket_timeout)
@@ -121,12 +122,6 @@ def socket_of(connection: Connection) -> socket.socket:
     """What ``connection`` writes to; nothing is under way in it."""
     connected: socket.socket = _plain(connection)._sock
     return connected
-
-
-def error_of(connection: Connection) -> Callable[[str], Exception]:
-    """redis-py's exception of what a server said."""
-    error: Callable[[str], Exception] = _plain(connection)._parser.parse_error
-    return error
 
 
 def _plain(connection: Connection) -> Connection:

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from ..replies import Replies
-from .runtime import Connection, drop, error_of, is_outdated, is_silent, socket_of
+from .runtime import Connection, drop, is_outdated, is_silent, socket_of
 
 __all__ = ["Wire"]
 
@@ -24,7 +24,7 @@ class Wire:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._replies = Replies(error_of(connection))
+        self._replies = Replies()
         self._socket = socket_of(connection)
         self._buffer = bytearray(_BUFFER)
         self._timeout = 0.0
