@@ -57,6 +57,8 @@ class Replies:
                     whole.append(reply)
         except MemoryError:  # for an announcement where no line begins, which a reader takes
             raise InvalidResponse("the server announces more than there is memory for") from None
+        except TypeError:  # a key that has no hash
+            raise InvalidResponse("the server sends a map whose keys cannot be keys") from None
         if reader.has_data() or data[size - 1] != _NEW_LINE:  # it knows the first byte
             self._bounds.note_cut(data, size)
         return len(whole)

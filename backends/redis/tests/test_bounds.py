@@ -203,6 +203,12 @@ def test_errors_that_redis_py_cannot_take_apart_are_errors() -> None:
     assert isinstance(moved, ResponseError)
 
 
+def test_a_map_whose_keys_are_none_is_no_reply() -> None:
+    data = b"%1\r\n*0\r\n+a\r\n"
+    with pytest.raises(InvalidResponse, match="a map"):
+        Replies().feed(data, len(data))
+
+
 def test_a_greeting_of_errors_that_redis_py_cannot_take_apart(
     greeter: Callable[..., Greeter],
 ) -> None:
