@@ -28,6 +28,7 @@ from standstill import go_on, stand_still
 
 PATIENCE = 60.0  # s
 _GIVEN: set[int] = set()
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 def program(kind: str) -> str:
@@ -63,12 +64,10 @@ def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -
         time.sleep(0.02)
 
 
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-
-
 def free_port() -> int:
-    """One that no outgoing connection takes meanwhile: those are given higher ones. The port that
-    a Cluster's node takes for its bus, 10,000 further, is free too."""
+    """One that no outgoing connection takes meanwhile: those are given higher ones; nor another of
+    the processes that share the tests. The port that a Cluster's node takes for its bus, 10,000
+    further, is free too."""
     while True:
         port = random.randrange(10_000 + _WORKER % 10, 20_000, 10)
         if port in _GIVEN:  # to a server that has perhaps not been started yet

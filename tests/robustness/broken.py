@@ -242,12 +242,10 @@ class ServesTheLastFirst(_NowAndThen):
 class KeepsWhatExpired(_NowAndThen):
     """As one does that removes it only when it sweeps."""
 
-    every = 1
-
     def wrong(self, slot: Slot, operation: Any, now: int) -> tuple[Slot, Outcome]:
         key = key_of(slot, operation)
         over = [each for each in (key.active, key.finished) if each and _ago(each, now) > 20]
-        if over and isinstance(operation, (Read, Write, Finish, Resume)) and self.is_time():
+        if over and isinstance(operation, (Read, Write, Finish, Resume)):
             return super().wrong(
                 slot, operation, now - max(_ago(each, now) for each in over) * 1000
             )

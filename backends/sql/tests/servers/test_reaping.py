@@ -168,7 +168,7 @@ def in_the_end(backend: ServerBackend, operation: kinds.Operation) -> kinds.Outc
 def test_many_who_reap_at_once_remove_each_session_once(
     open_backend: OpenBackend, admin: Admin, prefix: str
 ) -> None:
-    """Among users that work all the while, none of whom is refused."""
+    """Among users that work all the while, none of whom is refused for good."""
     count, shared = 1_200, 100
     backends = [open_backend() for _ in range(4)]
     begin(backends[0], count, idle=1)
